@@ -1,0 +1,117 @@
+#include <cove/net/detail/stream_operations.hpp>
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+namespace cove::detail {
+namespace {
+
+// A peer that reads as fast as we write would keep one write going for as long as it has bytes: after this many,
+// everybody else has a turn.
+constexpr std::size_t bytes_per_turn = 1024 * 1024;
+constexpr std::size_t parts_per_call = 64;
+
+template <class Call>
+address ask(Call call) noexcept {
+    alignas(8) unsigned char bytes[128];
+    unsigned size = sizeof bytes;
+    auto* native = reinterpret_cast<sockaddr*>(bytes);
+    return call(native, &size) < 0 ? address() : address(native, size);
+}
+
+}  // namespace
+
+address local_address_of(kernel& os, int fd) noexcept {
+    return ask([&](sockaddr* native, unsigned* size) { return os.local_address(fd, native, size); });
+}
+
+address peer_address_of(kernel& os, int fd) noexcept {
+    return ask([&](sockaddr* native, unsigned* size) { return os.peer_address(fd, native, size); });
+}
+
+long read_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
+    const long count = os.receive(fd, data_, size_);
+    drained = count > 0 && static_cast<std::size_t>(count) < size_;
+    return count;
+}
+
+long read_exactly_operation::try_once(kernel& os, int fd, bool&) noexcept {
+    for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
+        const long count = os.receive(fd, data_ + done_, size_ - done_);
+        if (count == 0) return raw(errc::end_of_stream);
+        if (count < 0) return count;
+        this_turn += static_cast<std::size_t>(count);
+        done_ += static_cast<std::size_t>(count);
+        if (got_ != nullptr) *got_ = done_;
+        if (done_ == size_) return 0;
+    }
+    return again;
+}
+
+long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
+    try {
+        if (received_.data() == nullptr) received_ = buffer::take();
+    } catch (const std::bad_alloc&) {
+        return -ENOMEM;
+    }
+    const long count = os.receive(fd, received_.data(), buffer::capacity);
+    drained = count > 0 && static_cast<std::size_t>(count) < buffer::capacity;
+    if (count > 0)
+        received_.set_size(static_cast<std::size_t>(count));
+    else
+        received_ = buffer();  // nobody holds memory while waiting
+    return count;
+}
+
+long write_operation::try_once(kernel& os, int fd, bool&) noexcept {
+    // After a part it is tried once more, for the EAGAIN: only then does the kernel promise an edge.
+    for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
+        const long count = os.send(fd, data_.data(), data_.size());
+        if (count < 0) return count;
+        this_turn += static_cast<std::size_t>(count);
+        data_.remove_prefix(static_cast<std::size_t>(count));
+        if (written_ != nullptr) *written_ += static_cast<std::size_t>(count);
+        if (data_.empty()) return 0;
+    }
+    return again;
+}
+
+long write_some_operation::try_once(kernel& os, int fd, bool&) noexcept {
+    return os.send(fd, data_.data(), data_.size());
+}
+
+long write_vector_operation::try_once(kernel& os, int fd, bool&) noexcept {
+    for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
+        iovec pieces[parts_per_call];
+        std::size_t count = 0;
+        std::size_t offset = offset_;
+        for (const std::string_view part : parts_.first(std::min(parts_.size(), parts_per_call))) {
+            pieces[count++] = {const_cast<char*>(part.data()) + offset, part.size() - offset};
+            offset = 0;
+        }
+        msghdr message{};
+        message.msg_iov = pieces;
+        message.msg_iovlen = count;
+        const long sent = os.send_message(fd, message);
+        if (sent < 0) return sent;
+        this_turn += static_cast<std::size_t>(sent);
+        if (written_ != nullptr) *written_ += static_cast<std::size_t>(sent);
+        skip(static_cast<std::size_t>(sent));
+        if (parts_.empty()) return 0;
+    }
+    return again;
+}
+
+void write_vector_operation::skip(std::size_t sent_bytes) noexcept {
+    offset_ += sent_bytes;
+    while (!parts_.empty() && offset_ >= parts_.front().size()) {
+        offset_ -= parts_.front().size();
+        parts_ = parts_.subspan(1);
+    }
+}
+
+}  // namespace cove::detail

@@ -1,0 +1,113 @@
+// Reading from and writing to stream sockets: one class per operation, each the awaitable itself.
+
+#pragma once
+
+#include <cove/net/buffer.hpp>
+#include <cove/net/detail/socket_operation.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace cove::detail {
+
+class [[nodiscard]] read_operation final : public socket_operation<read_operation, std::size_t> {
+public:
+    read_operation(descriptor& socket, char* data, std::size_t size_bytes) noexcept
+        : socket_operation(socket, direction::read, "read"), data_(data), size_(size_bytes) {}
+
+    bool await_ready() const noexcept { return size_ == 0; }
+    std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    char* data_;
+    std::size_t size_;
+};
+
+class [[nodiscard]] read_exactly_operation final : public socket_operation<read_exactly_operation, void> {
+public:
+    read_exactly_operation(descriptor& socket, char* data, std::size_t size_bytes, std::size_t* got) noexcept
+        : socket_operation(socket, direction::read, "read_exactly"), data_(data), size_(size_bytes), got_(got) {
+        if (got_ != nullptr) *got_ = 0;
+    }
+
+    bool await_ready() const noexcept { return size_ == 0; }
+    void give(long) const noexcept {}
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    char* data_;
+    std::size_t size_;
+    std::size_t done_ = 0;
+    std::size_t* got_;
+};
+
+class [[nodiscard]] receive_operation final : public socket_operation<receive_operation, buffer> {
+public:
+    explicit receive_operation(descriptor& socket) noexcept : socket_operation(socket, direction::read, "receive") {}
+    receive_operation(const receive_operation& other) noexcept : socket_operation(other) {}
+
+    buffer give(long) noexcept { return std::move(received_); }
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    buffer received_;
+};
+
+class [[nodiscard]] write_operation final : public socket_operation<write_operation, void> {
+public:
+    write_operation(descriptor& socket, std::string_view data, std::size_t* written) noexcept
+        : socket_operation(socket, direction::write, "write"), data_(data), written_(written) {
+        if (written_ != nullptr) *written_ = 0;
+    }
+
+    bool await_ready() const noexcept { return data_.empty(); }
+    void give(long) const noexcept {}
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    std::string_view data_;
+    std::size_t* written_;
+};
+
+class [[nodiscard]] write_some_operation final : public socket_operation<write_some_operation, std::size_t> {
+public:
+    write_some_operation(descriptor& socket, std::string_view data) noexcept
+        : socket_operation(socket, direction::write, "write_some"), data_(data) {}
+
+    bool await_ready() const noexcept { return data_.empty(); }
+    std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    std::string_view data_;
+};
+
+class [[nodiscard]] write_vector_operation final : public socket_operation<write_vector_operation, void> {
+public:
+    write_vector_operation(descriptor& socket, std::span<const std::string_view> parts, std::size_t* written) noexcept
+        : socket_operation(socket, direction::write, "write"), parts_(parts), written_(written) {
+        if (written_ != nullptr) *written_ = 0;
+        skip(0);
+    }
+
+    bool await_ready() const noexcept { return parts_.empty(); }
+    void give(long) const noexcept {}
+
+private:
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    // Moves on by what was sent, and past parts that are empty.
+    void skip(std::size_t sent_bytes) noexcept;
+
+    std::span<const std::string_view> parts_;  // what is left; of the first one, from offset_ on
+    std::size_t offset_ = 0;
+    std::size_t* written_;
+};
+
+}  // namespace cove::detail

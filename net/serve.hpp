@@ -1,0 +1,88 @@
+// serve(): the accept loop that survives.
+
+#pragma once
+
+#include <cove/net/tcp.hpp>
+#include <cove/runtime/clock.hpp>
+#include <cove/runtime/task.hpp>
+#include <cove/runtime/task_group.hpp>
+#include <cove/runtime/timeout.hpp>
+#include <cove/runtime/wait_queue.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <utility>
+
+namespace cove {
+
+struct serve_options {
+    serve_options() noexcept {}
+
+    // At so many sessions serve() stops accepting; further clients wait in the kernel's backlog.
+    std::size_t connections_max = static_cast<std::size_t>(-1);
+    // How long sessions may go on once serve() was canceled, before they are canceled too.
+    duration grace = std::chrono::seconds(1);
+    // How long to wait at most before accepting again after running out of descriptors or memory.
+    duration retry_after = std::chrono::milliseconds(100);
+    // Called with what a handler has thrown, and with the error each time accepting has to wait; for a log, say.
+    // Without it they are dropped. Must not throw.
+    void (*on_error)(std::exception_ptr error) = nullptr;
+};
+
+namespace detail {
+
+// Accepts one connection, however long that takes. Throws what will not get better by waiting.
+task<tcp_stream> accept_patiently(tcp_listener& listener, const serve_options& options);
+
+template <class Handler>
+task<> session(Handler& handler, tcp_stream peer, const serve_options& options, wait_queue& ended) {
+    struct tell_at_end {
+        wait_queue& ended;
+        ~tell_at_end() { ended.wake_one(); }
+    } const guard{ended};
+    try {
+        auto handled = handler(std::move(peer));
+        co_await handled;
+    } catch (const canceled&) {
+    } catch (...) {
+        if (options.on_error != nullptr) options.on_error(std::current_exception());
+    }
+}
+
+}  // namespace detail
+
+// Accepts connections until canceled, and runs handler(tcp_stream) for each, a callable that returns a task.
+//
+// Running out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) is waited out, without spinning and until a
+// descriptor is closed here or for retry_after; clients wait in the backlog meanwhile. A handler's exception ends its
+// session only.
+// Cancellation: stops accepting, gives the sessions `grace` to end by themselves, cancels them, waits for their end and
+// throws `canceled`. Throws: std::system_error for a listener that is closed or cannot listen, after ending the sessions
+// in the same way.
+template <class Handler>
+task<> serve(tcp_listener listener, Handler handler, serve_options options = serve_options()) {
+    task_group sessions(current_scope(), true);  // shielded: they are canceled here, once their grace is over
+    wait_queue session_ended("serve: a session to end");
+    bool stopped = false;
+    std::exception_ptr failure;
+    try {
+        for (;;) {
+            while (sessions.size() >= options.connections_max) co_await session_ended.wait();
+            tcp_stream peer = co_await detail::accept_patiently(listener, options);
+            sessions.spawn(detail::session(handler, std::move(peer), options, session_ended));
+        }
+    } catch (const canceled&) {
+        stopped = true;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    listener.close();
+    co_await shield(move_on_after(options.grace, sessions.join()));
+    sessions.cancel();
+    co_await shield(sessions.join());
+    if (stopped) throw canceled();
+    std::rethrow_exception(failure);
+}
+
+}  // namespace cove

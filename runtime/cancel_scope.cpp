@@ -1,0 +1,73 @@
+#include <cove/runtime/cancel_scope.hpp>
+
+#include <cove/runtime/loop.hpp>
+
+namespace cove {
+
+void cancel_scope::enter(cancel_scope& parent, bool shielded) noexcept {
+    if (parent_ != nullptr) detail::misuse("a cancel_scope can be entered by one operation at a time");
+    parent_ = &parent;
+    loop_ = parent.loop_;
+    shielded_ = shielded;
+    parent.children_.push_back(*this);
+    canceled_ = cancel_called_ || (parent.canceled_ && !shielded);
+    if (deadline_ != time_point::max()) loop_->set_timer(*this, deadline_);
+}
+
+void cancel_scope::leave() noexcept {
+    timer::unlink();
+    // What was made inside and lives on, a task_group that was returned, say, belongs to the scope around from now on.
+    while (cancel_scope* child = children_.pop_front()) {
+        child->parent_ = parent_;
+        if (parent_ != nullptr) parent_->children_.push_back(*child);
+    }
+    list_node<detail::child_scope_tag>::unlink();
+    parent_ = nullptr;
+}
+
+void cancel_scope::set_deadline(time_point deadline) noexcept {
+    deadline_ = deadline;
+    if (parent_ != nullptr) loop_->set_timer(*this, deadline);
+}
+
+void cancel_scope::expire() noexcept {
+    deadline_passed_ = true;
+    cancel();
+}
+
+void cancel_scope::cancel() noexcept {
+    cancel_called_ = true;
+    if (canceled_) return;
+    const cancel_scope* scope = this;
+    while (scope != nullptr) {
+        auto& each = const_cast<cancel_scope&>(*scope);
+        const bool reached = scope == this || !(each.shielded_ || each.canceled_);
+        if (reached) {
+            each.canceled_ = true;
+            for (waiter* w = each.waiters_.front(); w != nullptr; w = each.waiters_.next(*w)) w->cancel();
+        }
+        scope = scope->next_below(*this, reached);
+    }
+}
+
+cancel_scope& current_scope() noexcept {
+    const detail::promise_base* running = detail::this_thread.current;
+    if (running == nullptr)
+        detail::misuse("this inherits the cancel scope of the running coroutine, and none is running");
+    return *running->scope;
+}
+
+// The next scope in pre-order below top; a walk by links, because a tree may be deeper than the stack.
+const cancel_scope* cancel_scope::next_below(const cancel_scope& top, bool descend) const noexcept {
+    if (descend)
+        if (const cancel_scope* child = children_.front()) return child;
+    const cancel_scope* scope = this;
+    while (scope != &top) {
+        if (const cancel_scope* sibling = scope->parent_->children_.next(*const_cast<cancel_scope*>(scope)))
+            return sibling;
+        scope = scope->parent_;
+    }
+    return nullptr;
+}
+
+}  // namespace cove

@@ -1,0 +1,85 @@
+// What runs on this thread, and how one coroutine hands over to the next.
+//
+// A coroutine that awaits a task, and a task that has finished, name the frame that goes on and return to resume(),
+// which resumes that one: a trampoline instead of symmetric transfer. Compilers do not turn symmetric transfer into a
+// jump at -O0 or under sanitizers, and a loop that awaited finished tasks would overflow the stack there. This one
+// never holds more than one coroutine's activation, at every level of optimisation.
+
+#pragma once
+
+#include <cove/runtime/detail/frame_recycler.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <source_location>
+#include <type_traits>
+
+namespace cove {
+class cancel_scope;
+class loop;
+}  // namespace cove
+
+namespace cove::detail {
+
+// Passes an awaiter through await_transform where it stands. A plain reference would do, but GCC 12 moves what an
+// await_transform returns by reference into a second temporary.
+template <class Awaiter>
+class awaiter_reference {
+public:
+    explicit awaiter_reference(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+
+    bool await_ready() const { return awaiter_.await_ready(); }
+    template <class Promise>
+    auto await_suspend(std::coroutine_handle<Promise> awaiting) const {
+        return awaiter_.await_suspend(awaiting);
+    }
+    decltype(auto) await_resume() const { return awaiter_.await_resume(); }
+
+private:
+    Awaiter& awaiter_;
+};
+
+// What every cove coroutine's promise holds: enough to resume it, to cancel what it waits for, and to print the chain
+// of frames that await one another.
+struct promise_base {
+    std::coroutine_handle<> handle;
+    promise_base* continuation = nullptr;  // the frame that awaits this one
+    cancel_scope* scope = nullptr;  // what cancels this frame's waits, inherited from whoever awaits or spawns it
+    std::source_location location;  // of the co_await at which this frame last suspended
+
+    static void* operator new(std::size_t size_bytes) { return allocate_frame(size_bytes); }
+    static void operator delete(void* frame, std::size_t size_bytes) noexcept { free_frame(frame, size_bytes); }
+
+    template <class Awaiter>
+    awaiter_reference<std::remove_reference_t<Awaiter>> await_transform(
+        Awaiter&& awaiter, std::source_location where = std::source_location::current()) noexcept {
+        location = where;
+        return awaiter_reference<std::remove_reference_t<Awaiter>>(awaiter);
+    }
+};
+
+template <class Promise>
+concept cove_promise = std::derived_from<Promise, promise_base>;
+
+struct thread_state {
+    loop* running = nullptr;          // the loop whose turn it is on this thread
+    promise_base* current = nullptr;  // the frame that is being resumed
+    promise_base* next = nullptr;     // the frame that goes on when the current one returns
+};
+
+inline constinit thread_local thread_state this_thread{};
+
+// Runs a frame, and then each frame that is handed over to, until one suspends on something else.
+inline void resume(promise_base& first) noexcept {
+    promise_base* frame = &first;
+    do {
+        this_thread.next = nullptr;
+        this_thread.current = frame;
+        frame->handle.resume();
+        frame = this_thread.next;
+    } while (frame != nullptr);
+    this_thread.current = nullptr;
+}
+
+}  // namespace cove::detail

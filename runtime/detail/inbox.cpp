@@ -1,0 +1,74 @@
+#include <cove/runtime/detail/inbox.hpp>
+
+#include <cove/runtime/error.hpp>
+
+namespace cove::detail {
+namespace {
+
+// Stands in last_ once the inbox is closed; it is never run.
+class closed_mark final : public posted {
+    void run() noexcept override {}
+    void drop() noexcept override {}
+};
+closed_mark closed;
+
+}  // namespace
+
+inbox& inbox::create(kernel& os) {
+    const int event_fd = os.create_event();
+    if (event_fd < 0) throw_error(to_error_code(event_fd), "eventfd", {});
+    return *new inbox(os, event_fd);
+}
+
+inbox::inbox(kernel& os, int event_fd) noexcept : os_(os) { signals.event_fd = event_fd; }
+
+inbox::~inbox() { os_.close(signals.event_fd); }
+
+void inbox::let_go() noexcept {
+    if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+void inbox::remove_poster() noexcept {
+    if (posters_.fetch_sub(1, std::memory_order_acq_rel) == 1) os_.signal_event(signals.event_fd);
+}
+
+bool inbox::push(posted& item) noexcept {
+    posted* last = last_.load(std::memory_order_acquire);
+    do {
+        if (last == &closed) return false;
+        item.next_ = last;
+    } while (!last_.compare_exchange_weak(last, &item, std::memory_order_acq_rel, std::memory_order_acquire));
+    if (last == nullptr) os_.signal_event(signals.event_fd);
+    return true;
+}
+
+posted* inbox::take_all(posted* leave_behind) noexcept {
+    posted* last = last_.exchange(leave_behind, std::memory_order_acq_rel);
+    posted* first = nullptr;
+    while (last != nullptr) {
+        posted* before = last->next_;
+        last->next_ = first;
+        first = last;
+        last = before;
+    }
+    return first;
+}
+
+void inbox::run_all() noexcept {
+    if (empty()) return;
+    for (posted* item = take_all(nullptr); item != nullptr;) {
+        posted* after = item->next_;
+        item->run();
+        item = after;
+    }
+}
+
+void inbox::close() noexcept {
+    for (posted* item = take_all(&closed); item != nullptr;) {
+        posted* after = item->next_;
+        item->drop();
+        item = after;
+    }
+}
+
+}  // namespace cove::detail

@@ -1,0 +1,84 @@
+// Where other threads and signal handlers reach a loop. It outlives the loop for as long as somebody holds a handle, so
+// that a late post finds it closed instead of gone.
+
+#pragma once
+
+#include <cove/runtime/kernel.hpp>
+
+#include <atomic>
+
+namespace cove::detail {
+
+// A function on its way to another thread's loop. run() and drop() both destroy it.
+class posted {
+public:
+    virtual void run() noexcept = 0;
+    virtual void drop() noexcept = 0;
+
+protected:
+    ~posted() = default;
+
+private:
+    friend class inbox;
+    posted* next_ = nullptr;
+};
+
+class inbox {
+public:
+    // Makes one with one holder, the loop. Throws std::system_error when there is no event descriptor to wake it by.
+    static inbox& create(kernel& os);
+
+    // Counts those who keep it in memory; it deletes itself with the last.
+    void hold() noexcept { holders_.fetch_add(1, std::memory_order_relaxed); }
+    void let_go() noexcept;
+
+    // Counts those, among the holders, who can still post. When none is left the loop is woken, to see whether anything
+    // can wake it from now on.
+    void add_poster() noexcept { posters_.fetch_add(1, std::memory_order_relaxed); }
+    void remove_poster() noexcept;
+    bool has_posters() const noexcept { return posters_.load(std::memory_order_acquire) > 0; }
+
+    // Any thread: queues item and wakes the loop. Returns false, taking nothing, once the loop has ended.
+    bool push(posted& item) noexcept;
+
+    // The loop's thread: runs all that has been pushed, in order.
+    void run_all() noexcept;
+
+    bool empty() const noexcept { return last_.load(std::memory_order_acquire) == nullptr; }
+
+    // The loop's thread: takes no more, and drops what has not run.
+    void close() noexcept;
+
+    // signals.event_fd is the event descriptor that wakes the loop.
+    signal_mailbox signals;
+
+private:
+    inbox(kernel& os, int event_fd) noexcept;
+    ~inbox();
+
+    posted* take_all(posted* leave_behind) noexcept;
+
+    // Pushed items form a stack, which the loop takes whole and turns round. Whoever pushes onto an empty one wakes the
+    // loop, and the loop empties it in every turn before it sleeps, so no wake-up is lost.
+    std::atomic<posted*> last_{nullptr};
+    std::atomic<long> holders_{1};
+    std::atomic<long> posters_{0};
+    kernel& os_;
+};
+
+// The loop's own hold on its inbox.
+class inbox_owner {
+public:
+    explicit inbox_owner(kernel& os) : inbox_(inbox::create(os)) {}
+    inbox_owner(const inbox_owner&) = delete;
+    inbox_owner& operator=(const inbox_owner&) = delete;
+    ~inbox_owner() { inbox_.let_go(); }
+
+    inbox& operator*() const noexcept { return inbox_; }
+    inbox* operator->() const noexcept { return &inbox_; }
+
+private:
+    inbox& inbox_;
+};
+
+}  // namespace cove::detail

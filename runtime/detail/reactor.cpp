@@ -1,0 +1,160 @@
+#include <cove/runtime/detail/reactor.hpp>
+
+#include <cove/runtime/descriptor.hpp>
+#include <cove/runtime/error.hpp>
+#include <cove/runtime/io_operation.hpp>
+
+#include <cerrno>
+
+namespace cove::detail {
+namespace {
+
+constexpr std::uint32_t wake_index = 0xffff'ffff;
+constexpr int events_max = 256;
+constexpr std::size_t slots_per_block = 64;
+
+constexpr std::uint32_t ends = kernel::event_hang_up | kernel::event_error;
+// With urgent data (EPOLLPRI) a read stops short although more follows: from then on a short read proves nothing.
+constexpr std::uint32_t read_ends = ends | kernel::event_read_hang_up | kernel::event_urgent;
+constexpr std::uint32_t everything =
+    kernel::event_in | kernel::event_out | kernel::event_read_hang_up | kernel::event_urgent | kernel::event_edge;
+
+}  // namespace
+
+reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()) {
+    poller_ = os_.create_poller();
+    if (poller_ < 0) throw_error(to_error_code(poller_), "epoll_create1", {});
+    // Edge-triggered, so that nobody ever has to read the counter: each write to it is a new edge.
+    const readiness_event edges{kernel::event_in | kernel::event_edge, wake_index};
+    const int added = os_.control(poller_, kernel::registration::add, wake_fd, edges);
+    if (added >= 0) return;
+    os_.close(poller_);
+    throw_error(to_error_code(added), "epoll_ctl", "of the loop's event descriptor");
+}
+
+reactor::~reactor() {
+    for (slot* item : slots_)
+        if (item->owner != nullptr) detach(*item);
+    for (std::size_t i = 0; i < slots_.size(); i += slots_per_block) delete[] slots_[i];
+    os_.close(poller_);
+}
+
+slot& reactor::take_slot(int fd) {
+    if (free_slots_.empty()) {
+        const std::size_t first = slots_.size();
+        slots_.reserve(first + slots_per_block);
+        free_slots_.reserve(first + slots_per_block);
+        slot* block = new slot[slots_per_block];
+        for (std::size_t i = 0; i < slots_per_block; ++i) {
+            block[i].index = static_cast<std::uint32_t>(first + i);
+            slots_.push_back(&block[i]);
+            free_slots_.push_back(&block[slots_per_block - 1 - i]);
+        }
+    }
+    slot& item = *free_slots_.back();
+    free_slots_.pop_back();
+    item.home = this;
+    item.fd = fd;
+    return item;
+}
+
+void reactor::free_slot(slot& item) noexcept {
+    const std::uint32_t index = item.index;
+    const std::uint32_t generation = item.generation + 1;
+    item = slot();
+    item.index = index;
+    item.generation = generation;
+    free_slots_.push_back(&item);  // within the capacity reserved by take_slot
+}
+
+slot& reactor::attach(descriptor& owner, int fd) {
+    slot& item = take_slot(fd);
+    item.owner = &owner;
+    return item;
+}
+
+void reactor::detach(slot& item) noexcept {
+    for (io_operation* waiting_one : {item.reader, item.writer})
+        if (waiting_one != nullptr) waiting_one->abandon(raw(errc::closed));
+    // Removed before it is closed: a description that lives on elsewhere (dup, fork, SCM_RIGHTS) would stay registered,
+    // beyond reach. It fails only if the number was closed behind our back, and then there is nothing to remove.
+    if (item.registered) control(kernel::registration::remove, item, 0);
+    item.owner->forget_slot();
+    free_slot(item);
+}
+
+slot& reactor::borrow(int fd) {
+    const auto number = static_cast<std::size_t>(fd);
+    if (number >= borrowed_.size()) borrowed_.resize(number + 1);
+    if (borrowed_[number] == nullptr) {
+        borrowed_[number] = &take_slot(fd);
+        borrowed_[number]->readable = borrowed_[number]->writable = false;
+    }
+    return *borrowed_[number];
+}
+
+void reactor::return_if_unused(slot& item) noexcept {
+    if (item.owner != nullptr) return;
+    if (item.reader != nullptr || item.writer != nullptr) {
+        // The event that ended one wait disarmed the other one too. It fails only if the number was closed meanwhile, and
+        // then no event would come anyway.
+        arm(item, item.reader != nullptr ? direction::read : direction::write);
+        return;
+    }
+    if (item.registered)
+        control(kernel::registration::remove, item, 0);  // fails only if it was closed: nothing to remove
+    borrowed_[static_cast<std::size_t>(item.fd)] = nullptr;
+    free_slot(item);
+}
+
+int reactor::arm(slot& item, direction d) noexcept {
+    if (item.owner != nullptr) {
+        if (item.registered) return 0;
+        const int added = control(kernel::registration::add, item, everything);
+        item.registered = added >= 0;
+        return added;
+    }
+    std::uint32_t bits = kernel::event_one_shot;
+    if (d == direction::read || item.reader != nullptr) bits |= kernel::event_in | kernel::event_read_hang_up;
+    if (d == direction::write || item.writer != nullptr) bits |= kernel::event_out;
+    int armed = control(item.registered ? kernel::registration::modify : kernel::registration::add, item, bits);
+    if (armed == -ENOENT) armed = control(kernel::registration::add, item, bits);  // closed and reused meanwhile
+    if (armed == -EEXIST) return static_cast<int>(raw(errc::busy));                // one of cove's own sockets
+    item.registered = armed >= 0;
+    return armed;
+}
+
+int reactor::control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept {
+    // A forked child shares the poller with its parent: whatever it did here would happen to the parent.
+    if (os_.fork_count() != fork_count_) return -EPERM;
+    return os_.control(poller_, what, item.fd, {bits, tag(item)});
+}
+
+int reactor::poll(duration timeout) noexcept {
+    if (os_.fork_count() != fork_count_) misuse("a loop cannot go on in a forked child; start another one with run()");
+    readiness_event events[events_max];
+    const int count = os_.wait(poller_, events, events_max, timeout);
+    if (count == -EINTR) return 0;
+    for (int i = 0; i < count; ++i) dispatch(events[i]);
+    return count < 0 ? count : 0;
+}
+
+// Only marks and wakes: no coroutine runs before the whole batch has been seen, so no event can be stale within it.
+void reactor::dispatch(const readiness_event& event) noexcept {
+    const auto index = static_cast<std::uint32_t>(event.data);
+    if (index == wake_index) return;  // the loop looks at its inbox in every turn
+    if (index >= slots_.size() || slots_[index]->generation != event.data >> 32) return;
+    slot& item = *slots_[index];
+    if ((event.bits & (read_ends | kernel::event_in)) != 0) {
+        item.readable = true;
+        if ((event.bits & read_ends) != 0) item.read_ended = true;
+        if (item.reader != nullptr) item.reader->wake();
+    }
+    if ((event.bits & (ends | kernel::event_out)) != 0) {
+        item.writable = true;
+        if ((event.bits & ends) != 0) item.write_ended = true;
+        if (item.writer != nullptr) item.writer->wake();
+    }
+}
+
+}  // namespace cove::detail

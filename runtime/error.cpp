@@ -1,0 +1,82 @@
+#include <cove/runtime/error.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace cove {
+namespace {
+
+class category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "cove"; }
+    std::string message(int code) const override {
+        switch (static_cast<errc>(code)) {
+            case errc::end_of_stream: return "the stream ended too early";
+            case errc::closed: return "the descriptor is closed";
+            case errc::busy: return "another coroutine is already waiting";
+            case errc::line_too_long: return "the line is too long";
+            case errc::invalid_address: return "not an address";
+            case errc::deadlock: return "everything waits and nothing can ever wake it";
+            case errc::timed_out: return "timed out";
+            case errc::too_slow: return "the peer reads too slowly";
+        }
+        return "unknown error " + std::to_string(code);
+    }
+    std::error_condition default_error_condition(int code) const noexcept override {
+        // What another coroutine closed was, to a portable handler, a bad descriptor, and so on.
+        switch (static_cast<errc>(code)) {
+            case errc::closed: return std::errc::bad_file_descriptor;
+            case errc::busy: return std::errc::operation_in_progress;
+            case errc::timed_out: return std::errc::timed_out;
+            case errc::deadlock: return std::errc::resource_deadlock_would_occur;
+            case errc::invalid_address: return std::errc::invalid_argument;
+            default: return {code, *this};
+        }
+    }
+};
+
+// Prints "5s", "250ms", "1.5s": the largest unit in which the number is short.
+std::string print(duration length) {
+    struct unit {
+        const char* name;
+        long long nanoseconds;
+    };
+    for (const unit u : {unit{"s", 1'000'000'000}, unit{"ms", 1'000'000}, unit{"us", 1'000}}) {
+        const long long count = length.count();
+        if (count < u.nanoseconds) continue;
+        char text[32];
+        std::snprintf(text, sizeof text, "%.6g%s", static_cast<double>(count) / static_cast<double>(u.nanoseconds),
+                      u.name);
+        return text;
+    }
+    return std::to_string(length.count()) + "ns";
+}
+
+}  // namespace
+
+const std::error_category& error_category() noexcept {
+    static const category instance;
+    return instance;
+}
+
+timed_out::timed_out(duration limit) : std::system_error(errc::timed_out, "not finished within " + print(limit)) {}
+
+namespace detail {
+
+std::error_code to_error_code(long outcome) noexcept {
+    if (outcome >= 0) return {};
+    if (outcome <= -own_error_base) return static_cast<errc>(-outcome - own_error_base);
+    return {static_cast<int>(-outcome), std::generic_category()};
+}
+
+void throw_error(std::error_code code, const char* operation, const std::string& subject) {
+    throw std::system_error(code, subject.empty() ? operation : operation + (' ' + subject));
+}
+
+void misuse(const char* rule, std::source_location where) noexcept {
+    std::fprintf(stderr, "cove: %s (%s:%u)\n", rule, where.file_name(), static_cast<unsigned>(where.line()));
+    std::abort();
+}
+
+}  // namespace detail
+}  // namespace cove

@@ -1,0 +1,88 @@
+#include <cove/runtime/loop.hpp>
+
+#include <cove/runtime/async_stack.hpp>
+#include <cove/runtime/error.hpp>
+#include <cove/runtime/signals.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cove {
+namespace {
+
+// After one read from a connection that never runs dry, 31 more; then the others. A second's worth of one
+// connection's data is thus cut into many turns, and a turn of a thousand connections stays in the milliseconds.
+constexpr unsigned budget_per_resume = 32;
+
+// Coroutines that keep the ready queue full do not keep I/O and timers waiting for longer than this many resumes.
+constexpr unsigned resumes_per_poll = 64;
+
+}  // namespace
+
+loop::loop(kernel& os)
+    : os_(os), inbox_(os), reactor_(os, inbox_->signals.event_fd), descriptor_closed_("a descriptor to spare") {
+    root_scope_.enter_as_root(*this);
+}
+
+loop::~loop() { inbox_->close(); }
+
+loop& loop::current() noexcept {
+    loop* running = detail::this_thread.running;
+    if (running == nullptr) detail::misuse("this needs a running loop: call it from a coroutine that run() runs");
+    return *running;
+}
+
+loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
+loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
+
+void loop::turn() {
+    ++turns_;
+    if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
+    snapshot_.splice_back(ready_);
+    while (runnable* item = snapshot_.pop_front()) {
+        budget_ = budget_per_resume;
+        ++resumed_since_poll_;
+        item->run();
+    }
+}
+
+void loop::poll() {
+    duration timeout = duration::zero();
+    if (ready_.empty()) {
+        const time_point wake = timers_.next_wake();
+        if (wake != time_point::max())
+            timeout = std::max(wake - now(), duration::zero());
+        else if (can_be_woken())
+            timeout = duration(-1);
+        else
+            throw_deadlock();
+    }
+    const int polled = reactor_.poll(timeout);
+    if (polled < 0) detail::throw_error(detail::to_error_code(polled), "epoll_wait", {});
+    resumed_since_poll_ = 0;
+    inbox_->run_all();
+    deliver_signals();
+    if (!timers_.empty()) timers_.expire(now());
+}
+
+bool loop::can_be_woken() noexcept {
+    if (!timers_.empty() || reactor_.waiting > 0) return true;
+    if (inbox_->has_posters() || !inbox_->empty()) return true;  // in this order: the last poster may just have posted
+    for (signal_set* set = signal_sets_.front(); set != nullptr; set = signal_sets_.next(*set))
+        if (set->keeps_awake()) return true;
+    return false;
+}
+
+void loop::throw_deadlock() { throw deadlock_error(async_stacks(root_scope_)); }
+
+deadlock_error::deadlock_error(const std::string& stacks)
+    : std::system_error(errc::deadlock), text_("run: " + code().message() + ":\n" + stacks) {}
+
+time_point now() noexcept { return kernel::current().now(); }
+
+kernel& kernel::current() noexcept {
+    const loop* running = detail::this_thread.running;
+    return running != nullptr ? running->os() : linux_kernel();
+}
+
+}  // namespace cove

@@ -1,0 +1,119 @@
+// The event loop: runs ready coroutines, due timers and the reactor, on one thread, like Node's and gevent's.
+//
+// A turn takes a snapshot of the ready queue and runs it, so that a coroutine which always has work cannot keep I/O or
+// timers waiting. Operations that succeed at once draw on a budget that each resumed coroutine gets; one that has
+// spent it goes to the back of the queue. Resuming is done by the loop alone: no operation runs another coroutine
+// inside its own call.
+//
+// Users seldom meet this class: run() makes a loop. Those who write operations use what is public here.
+
+#pragma once
+
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/detail/inbox.hpp>
+#include <cove/runtime/detail/intrusive_list.hpp>
+#include <cove/runtime/detail/reactor.hpp>
+#include <cove/runtime/detail/timer_wheel.hpp>
+#include <cove/runtime/kernel.hpp>
+#include <cove/runtime/wait_queue.hpp>
+#include <cove/runtime/waiter.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace cove {
+
+class signal_set;
+
+namespace detail {
+struct signal_tag;
+}
+
+class loop {
+public:
+    // Throws std::system_error when the kernel gives no epoll or event descriptor.
+    explicit loop(kernel& os = kernel::current());
+    ~loop();
+    loop(const loop&) = delete;
+    loop& operator=(const loop&) = delete;
+
+    // Returns the loop whose turn it is on this thread; there must be one.
+    static loop& current() noexcept;
+
+    // Makes a loop the one that runs on this thread for as long as the guard stands. Frames are to be run, and destroyed,
+    // under one.
+    class running_guard {
+    public:
+        explicit running_guard(loop& self) noexcept;
+        running_guard(const running_guard&) = delete;
+        running_guard& operator=(const running_guard&) = delete;
+        ~running_guard();
+
+    private:
+        loop* outer_;
+    };
+
+    // Makes one turn: waits for something to do if there is nothing, and does what is ready. Throws deadlock_error when
+    // everything waits and nothing can ever wake it, and std::system_error when the kernel refuses to wait.
+    void turn();
+
+    // Puts an item at the back of the ready queue.
+    void make_ready(runnable& item) noexcept { ready_.push_back(item); }
+
+    // Takes one from the running coroutine's budget; false: it has had its share and should go to the back of the queue.
+    bool spend_budget() noexcept {
+        if (budget_ == 0) return false;
+        --budget_;
+        return true;
+    }
+
+    void set_timer(detail::timer& item, time_point deadline) noexcept { timers_.set(item, deadline); }
+    time_point now() const noexcept { return os_.now(); }
+
+    kernel& os() const noexcept { return os_; }
+    detail::reactor& reactor() noexcept { return reactor_; }
+    detail::inbox& inbox() noexcept { return *inbox_; }
+    cancel_scope& root_scope() noexcept { return root_scope_; }
+
+    // Woken whenever a descriptor is closed on this thread: for those who wait for the process to have one to spare.
+    wait_queue& descriptor_closed() noexcept { return descriptor_closed_; }
+
+    // Registers a receiver of signals; see signals.hpp. Throws std::system_error for a signal that cannot be caught.
+    void add(signal_set& receiver);
+    void remove(signal_set& receiver) noexcept;
+
+    // How many turns the loop has made: what an idle loop does not do.
+    std::uint64_t turns() const noexcept { return turns_; }
+
+private:
+    void poll();
+    void deliver_signals() noexcept;
+    bool can_be_woken() noexcept;
+    [[noreturn]] void throw_deadlock();
+
+    kernel& os_;
+    detail::intrusive_list<runnable, detail::ready_tag> ready_;
+    detail::intrusive_list<runnable, detail::ready_tag> snapshot_;
+    unsigned budget_ = 0;
+    unsigned resumed_since_poll_ = 0;
+    std::uint64_t turns_ = 0;
+    detail::timer_wheel timers_;
+    detail::inbox_owner inbox_;
+    detail::reactor reactor_;
+    wait_queue descriptor_closed_;
+    detail::intrusive_list<signal_set, detail::signal_tag> signal_sets_;
+    cancel_scope root_scope_;
+};
+
+// Thrown by run() when every coroutine waits and neither a timer, a descriptor, a signal nor another thread can ever
+// wake one. what() lists what waits for what.
+class deadlock_error : public std::system_error {
+public:
+    explicit deadlock_error(const std::string& stacks);
+    const char* what() const noexcept override { return text_.c_str(); }
+
+private:
+    std::string text_;
+};
+
+}  // namespace cove

@@ -1,0 +1,55 @@
+// How other threads reach a loop.
+
+#pragma once
+
+#include <cove/runtime/detail/inbox.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace cove {
+
+// A handle by which any thread can run a function on the thread of a loop. While a handle exists, the loop counts as
+// one that can still be woken.
+class loop_handle {
+public:
+    // Makes a handle of the loop that runs on this thread.
+    static loop_handle current() noexcept;
+
+    loop_handle(const loop_handle& other) noexcept;
+    loop_handle(loop_handle&& other) noexcept : inbox_(std::exchange(other.inbox_, nullptr)) {}
+    loop_handle& operator=(loop_handle other) noexcept {
+        std::swap(inbox_, other.inbox_);
+        return *this;
+    }
+    ~loop_handle();
+
+    // Runs function on the loop's thread, after what this thread has posted before. Functions must not throw.
+    // Result: false when the loop has ended or ends before it gets to it; the function is then destroyed unrun, at once
+    // on this thread in the first case. Throws: std::bad_alloc.
+    // Concurrency: any thread, at any time. The one entry of cove that is thread-safe.
+    template <class Function>
+    bool post(Function function) const {
+        static_assert(std::is_invocable_v<Function&>, "post takes a function without arguments");
+        struct item final : detail::posted {
+            explicit item(Function&& f) : call(std::move(f)) {}
+            void run() noexcept override {
+                call();
+                delete this;
+            }
+            void drop() noexcept override { delete this; }
+            Function call;
+        };
+        auto* added = new item(std::move(function));
+        if (inbox_->push(*added)) return true;
+        added->drop();
+        return false;
+    }
+
+private:
+    explicit loop_handle(detail::inbox& inbox) noexcept;
+
+    detail::inbox* inbox_;
+};
+
+}  // namespace cove

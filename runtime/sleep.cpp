@@ -1,0 +1,25 @@
+#include <cove/runtime/sleep.hpp>
+
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/loop.hpp>
+
+namespace cove::detail {
+
+bool sleep_operation::start(promise_base& frame) noexcept {
+    if (!may_wait(frame)) return false;
+    suspend(frame);
+    loop& running = own_loop();
+    if (length_ > duration::zero()) deadline_ = add_clamped(running.now(), length_);
+    if (deadline_ == time_point::min())
+        finish();
+    else
+        running.set_timer(*this, deadline_);
+    return true;
+}
+
+std::string sleep_operation::describe() const {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now());
+    return "sleep, " + std::to_string(left.count()) + " ms left";
+}
+
+}  // namespace cove::detail

@@ -1,0 +1,112 @@
+// task<T>: a coroutine that runs when it is awaited.
+
+#pragma once
+
+#include <cove/runtime/detail/execution.hpp>
+#include <cove/runtime/detail/outcome.hpp>
+#include <cove/runtime/error.hpp>
+
+#include <utility>
+
+namespace cove {
+
+template <class T>
+class task;
+
+namespace detail {
+
+template <class T>
+struct task_promise;
+
+struct resume_continuation {
+    bool await_ready() const noexcept { return false; }
+    template <cove_promise Promise>
+    void await_suspend(std::coroutine_handle<Promise> finished) noexcept {
+        this_thread.next = finished.promise().continuation;
+    }
+    void await_resume() const noexcept {}
+};
+
+template <class T>
+struct task_promise_base : promise_base {
+    outcome<T> result;
+
+    task<T> get_return_object() noexcept;
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    resume_continuation final_suspend() const noexcept { return {}; }
+    void unhandled_exception() noexcept { result.set_exception(); }
+};
+
+template <class T>
+struct task_promise : task_promise_base<T> {
+    template <class U>
+    void return_value(U&& value) {
+        this->result.set_value(std::forward<U>(value));
+    }
+};
+
+template <>
+struct task_promise<void> : task_promise_base<void> {
+    void return_void() noexcept { result.set_value(); }
+};
+
+}  // namespace detail
+
+// A lazy coroutine: nothing of it runs until it is awaited, once, or given to a task_group or to run().
+//
+// `co_await some_task()` starts it, waits for its end, and gives its result or throws what it threw. T is void, a value
+// (move-only is enough) or a reference. Awaiting never uses stack: a loop may await any number of tasks, and a chain of
+// tasks be of any depth, in every build.
+//
+// Cancellation: a task inherits the cancel scope of whoever awaits or spawns it; awaiting a task in a canceled scope
+// still starts it, and its first wait throws `canceled`.
+// Concurrency: a task belongs to the thread of the loop that runs it.
+// Lifetime: a task that is destroyed before it has ended takes its frame with it, and whatever the frame waits for is
+// withdrawn. Reference parameters must outlive the await, as must the closure of a lambda that is a coroutine
+// (task_group::spawn keeps that one alive for you).
+template <class T = void>
+class [[nodiscard]] task {
+public:
+    using promise_type = detail::task_promise<T>;
+    using value_type = T;
+
+    task(task&& other) noexcept : frame_(std::exchange(other.frame_, {})) {}
+    task& operator=(task&& other) noexcept {
+        task old(std::move(*this));
+        frame_ = std::exchange(other.frame_, {});
+        return *this;
+    }
+    ~task() {
+        if (frame_) frame_.destroy();
+    }
+
+    bool await_ready() const noexcept { return false; }
+
+    template <detail::cove_promise Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        if (!frame_) detail::misuse("a task that was moved from cannot be awaited", awaiting.promise().location);
+        promise_type& mine = frame_.promise();
+        if (mine.continuation != nullptr) detail::misuse("a task can be awaited once", awaiting.promise().location);
+        mine.continuation = &awaiting.promise();
+        mine.scope = awaiting.promise().scope;
+        detail::this_thread.next = &mine;
+    }
+
+    T await_resume() { return frame_.promise().result.take(); }
+
+private:
+    friend detail::task_promise_base<T>;
+
+    explicit task(promise_type& promise) noexcept : frame_(std::coroutine_handle<promise_type>::from_promise(promise)) {
+        promise.handle = frame_;
+    }
+
+    std::coroutine_handle<promise_type> frame_;
+};
+
+template <class T>
+task<T> detail::task_promise_base<T>::get_return_object() noexcept {
+    return task<T>(static_cast<task_promise<T>&>(*this));
+}
+
+}  // namespace cove

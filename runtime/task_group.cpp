@@ -1,0 +1,75 @@
+#include <cove/runtime/task_group.hpp>
+
+#include <cove/runtime/error.hpp>
+#include <cove/runtime/loop.hpp>
+
+namespace cove {
+
+void detail::child::promise_type::unhandled_exception() const noexcept { group->child_failed(); }
+
+void detail::child::finish::await_suspend(std::coroutine_handle<promise_type> finished) const noexcept {
+    finished.promise().group->child_ended(finished.promise());
+}
+
+task_group::~task_group() {
+    if (children_.empty()) return;
+    const detail::promise_base* running = detail::this_thread.current;
+    while (running != nullptr && running->continuation != nullptr) running = running->continuation;
+    while (detail::child::promise_type* left = children_.pop_front()) {
+        if (left == running) detail::misuse("a task_group was destroyed by one of its own tasks");
+        left->handle.destroy();
+    }
+}
+
+void task_group::start(detail::child::promise_type& added, std::source_location where) noexcept {
+    added.group = this;
+    added.scope = &scope_;
+    added.location = where;
+    children_.push_back(added);
+    ++size_;
+    scope_.own_loop().make_ready(added);
+}
+
+// Called inside the handler of what the child threw.
+void task_group::child_failed() noexcept {
+    try {
+        throw;
+    } catch (const canceled&) {
+        if (scope_.is_canceled()) {
+            child_was_canceled_ = true;
+            return;
+        }
+        if (!error_) error_ = std::current_exception();
+    } catch (...) {
+        if (!error_) error_ = std::current_exception();
+    }
+    scope_.cancel();
+}
+
+void task_group::child_ended(detail::child::promise_type& ended) noexcept {
+    ended.detail::list_node<detail::child_tag>::unlink();
+    ended.handle.destroy();
+    if (--size_ == 0 && joining_ != nullptr) std::exchange(joining_, nullptr)->finish();
+}
+
+task_group::join_operation task_group::join() noexcept { return join_operation(*this); }
+
+bool task_group::join_operation::start(detail::promise_base& frame) noexcept {
+    if (group_->joining_ != nullptr) detail::misuse("a task_group can be joined by one coroutine at a time");
+    around_ = frame.scope;
+    if (group_->size_ == 0) return false;
+    group_->joining_ = this;
+    suspend(frame);
+    return true;
+}
+
+void task_group::join_operation::await_resume() const {
+    group_->rethrow_failure();
+    if (group_->child_was_canceled_ && around_->is_canceled()) throw canceled();
+}
+
+std::string task_group::join_operation::describe() const {
+    return "join of " + std::to_string(group_->size_) + (group_->size_ == 1 ? " task" : " tasks");
+}
+
+}  // namespace cove
