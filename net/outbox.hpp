@@ -7,7 +7,9 @@
 #include <cove/runtime/cancel_scope.hpp>
 #include <cove/runtime/clock.hpp>
 #include <cove/runtime/error.hpp>
+#include <cove/runtime/result.hpp>
 #include <cove/runtime/task.hpp>
+#include <cove/runtime/timeout.hpp>
 #include <cove/runtime/wait_queue.hpp>
 
 #include <chrono>
@@ -65,6 +67,16 @@ public:
         if (overflowed_) throw std::system_error(errc::too_slow, "outbox");
     }
 
+    // Ends a session: sends what is still queued, then last_words, and closes the stream gracefully, all within patience
+    // whatever the peer does. Throws nothing of the network's. Cancellation: has no effect, which is what a last word
+    // on the way out of a canceled session needs.
+    template <stream Stream>
+    task<> finish(Stream& peer, std::string_view last_words, duration patience = std::chrono::seconds(2)) {
+        close();
+        co_await shield(move_on_after(patience, say_last(peer, last_words)));
+        peer.close();
+    }
+
     // How many messages wait; how many the policy has dropped so far.
     std::size_t size() const noexcept { return size_; }
     std::uint64_t dropped() const noexcept { return dropped_; }
@@ -79,6 +91,13 @@ private:
         std::size_t written = 0;
         const settle_at_end guard{*this, written};
         co_await peer.write(std::span<const std::string_view>(parts, count), written);
+    }
+
+    template <stream Stream>
+    task<> say_last(Stream& peer, std::string_view last_words) {
+        const auto drained = co_await as_result(write_to(peer));
+        if (!drained && drained.error() != errc::too_slow) co_return;
+        if (const auto said = co_await as_result(peer.write(last_words))) co_await peer.close_gracefully();
     }
 
     // However the write ends, what was sent leaves the queue.

@@ -4,6 +4,7 @@
 
 #include <cove/net/tcp.hpp>
 #include <cove/runtime/clock.hpp>
+#include <cove/runtime/run.hpp>
 #include <cove/runtime/task.hpp>
 #include <cove/runtime/task_group.hpp>
 #include <cove/runtime/timeout.hpp>

@@ -22,6 +22,7 @@ concept stream = std::movable<S> && requires(S& s, std::span<char> into, std::st
     { s.write(data).await_resume() } -> std::same_as<void>;
     { s.write(parts, written).await_resume() } -> std::same_as<void>;
     s.shutdown_write();
+    { s.close_gracefully().await_resume() } -> std::same_as<void>;
     { s.close() } noexcept;
 };
 

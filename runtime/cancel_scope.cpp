@@ -38,14 +38,18 @@ void cancel_scope::expire() noexcept {
 void cancel_scope::cancel() noexcept {
     cancel_called_ = true;
     if (canceled_) return;
-    const cancel_scope* scope = this;
-    while (scope != nullptr) {
-        auto& each = const_cast<cancel_scope&>(*scope);
-        const bool reached = scope == this || !(each.shielded_ || each.canceled_);
-        if (reached) {
-            each.canceled_ = true;
-            for (waiter* w = each.waiters_.front(); w != nullptr; w = each.waiters_.next(*w)) w->cancel();
-        }
+    // First all the scopes, then what waits in them: a join() looks whether the scope of its group is canceled as well.
+    for_each_reached([](cancel_scope& scope) { scope.canceled_ = true; });
+    for_each_reached([](cancel_scope& scope) {
+        for (waiter* w = scope.waiters_.front(); w != nullptr; w = scope.waiters_.next(*w)) w->cancel();
+    });
+}
+
+template <class Visit>
+void cancel_scope::for_each_reached(Visit visit) noexcept {
+    for (const cancel_scope* scope = this; scope != nullptr;) {
+        const bool reached = scope == this || !scope->shielded_;
+        if (reached) visit(const_cast<cancel_scope&>(*scope));
         scope = scope->next_below(*this, reached);
     }
 }

@@ -82,6 +82,8 @@ private:
     friend class detail::intrusive_list<cancel_scope, detail::child_scope_tag>;
 
     void expire() noexcept override;
+    template <class Visit>
+    void for_each_reached(Visit visit) noexcept;
     const cancel_scope* next_below(const cancel_scope& top, bool descend) const noexcept;
 
     loop* loop_ = nullptr;
@@ -107,10 +109,8 @@ public:
     bool await_ready() const noexcept { return false; }
 
 protected:
-    using result = await_result_t<Awaitable>;
-
     explicit scoped_await(Awaitable operation) : operation_(std::move(operation)) {}
-    scoped_await(scoped_await&&) = default;
+    scoped_await(scoped_await&&) noexcept = default;
     ~scoped_await() { leave(); }
 
     template <cove_promise Promise>
@@ -132,7 +132,7 @@ protected:
     }
 
     // Gives the operation's result, once the scope has been left.
-    result finish() {
+    await_result_t<Awaitable> finish() {
         const leaving guard{*this};
         return operation_.await_resume();
     }
@@ -190,8 +190,8 @@ public:
         return this->suspend_in(target_, awaiting, false);
     }
     auto await_resume() {
-        using result = typename scoped_await<Awaitable>::result;
-        return optional_result<result>([&]() -> result { return this->finish(); }, [&] { return this->absorbed_; });
+        return optional_result<await_result_t<Awaitable>>([&]() -> await_result_t<Awaitable> { return this->finish(); },
+                                                          [&] { return this->absorbed_; });
     }
 
 private:

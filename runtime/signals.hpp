@@ -6,6 +6,7 @@
 #include <cove/runtime/waiter.hpp>
 
 #include <coroutine>
+#include <csignal>
 #include <cstdint>
 #include <initializer_list>
 

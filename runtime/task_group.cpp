@@ -58,12 +58,20 @@ bool task_group::join_operation::start(detail::promise_base& frame) noexcept {
     if (group_->joining_ != nullptr) detail::misuse("a task_group can be joined by one coroutine at a time");
     around_ = frame.scope;
     if (group_->size_ == 0) return false;
+    if (!group_->scope_.is_canceled() && !may_wait(frame)) return false;
     group_->joining_ = this;
     suspend(frame);
     return true;
 }
 
+bool task_group::join_operation::withdraw() noexcept {
+    if (group_->scope_.is_canceled()) return false;
+    leave();
+    return true;
+}
+
 void task_group::join_operation::await_resume() const {
+    throw_if_canceled();
     group_->rethrow_failure();
     if (group_->child_was_canceled_ && around_->is_canceled()) throw canceled();
 }

@@ -88,7 +88,9 @@ public:
     // Waits until all tasks have ended, those spawned meanwhile as well.
     // Throws: what the first failed task threw; `canceled`, once all have ended, where a scope around this group was
     // canceled and has ended one of them. After cancel() it returns normally.
-    // Cancellation: reaches the tasks; join itself goes on waiting until they have ended. One coroutine at a time.
+    // Cancellation: of a scope around the group too: reaches the tasks, and join goes on waiting until they have ended;
+    // of a scope around this call only, as in timeout(limit, group.join()): ends the wait, and the tasks go on.
+    // Concurrency: one coroutine at a time.
     join_operation join() noexcept;
 
     // How many tasks have not ended yet.
@@ -128,9 +130,7 @@ class [[nodiscard]] task_group::join_operation final : public waiter {
 public:
     explicit join_operation(task_group& group) noexcept : group_(&group) {}
     join_operation(const join_operation&) noexcept = default;
-    ~join_operation() {
-        if (group_->joining_ == this) group_->joining_ = nullptr;
-    }
+    ~join_operation() { leave(); }
 
     bool await_ready() const noexcept { return false; }
     template <detail::cove_promise Promise>
@@ -143,7 +143,10 @@ public:
 
 private:
     bool start(detail::promise_base& frame) noexcept;
-    bool withdraw() noexcept override { return false; }
+    void leave() noexcept {
+        if (group_->joining_ == this) group_->joining_ = nullptr;
+    }
+    bool withdraw() noexcept override;
 
     task_group* group_;
     cancel_scope* around_ = nullptr;

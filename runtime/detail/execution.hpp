@@ -48,8 +48,8 @@ struct promise_base {
     cancel_scope* scope = nullptr;  // what cancels this frame's waits, inherited from whoever awaits or spawns it
     std::source_location location;  // of the co_await at which this frame last suspended
 
-    static void* operator new(std::size_t size_bytes) { return allocate_frame(size_bytes); }
-    static void operator delete(void* frame, std::size_t size_bytes) noexcept { free_frame(frame, size_bytes); }
+    static void* operator new(std::size_t size_bytes) { return frames.allocate(size_bytes); }
+    static void operator delete(void* frame, std::size_t size_bytes) noexcept { frames.free(frame, size_bytes); }
 
     template <class Awaiter>
     awaiter_reference<std::remove_reference_t<Awaiter>> await_transform(

@@ -5,16 +5,72 @@
 #pragma once
 
 #include <cstddef>
+#include <new>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COVE_ADDRESS_SANITIZER
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define COVE_ADDRESS_SANITIZER
+#endif
 
 namespace cove::detail {
 
-// Returns size_bytes of storage aligned for any scalar. Throws std::bad_alloc. Any thread.
-void* allocate_frame(std::size_t size_bytes);
+class frame_recycler {
+public:
+    // Returns size_bytes of storage aligned for any scalar. Throws std::bad_alloc. Any thread.
+    void* allocate(std::size_t size_bytes) {
+        const std::size_t index = size_class(size_bytes);
+        if (index >= class_count || free_[index] == nullptr) return allocate_from_heap(size_bytes);
+        link* frame = free_[index];
+        free_[index] = frame->next;
+        cached_bytes_ -= class_size(index);
+        ++live_;
+        return frame;
+    }
 
-// Gives storage back, on any thread, to that thread's lists.
-void free_frame(void* frame, std::size_t size_bytes) noexcept;
+    // Gives storage back; a frame that was allocated on another thread stays on this one.
+    void free(void* frame, std::size_t size_bytes) noexcept {
+        --live_;
+        const std::size_t index = size_class(size_bytes);
+        if (index >= class_count || cached_bytes_ >= cached_bytes_max_) {
+            ::operator delete(frame);
+            return;
+        }
+        cached_bytes_ += class_size(index);
+        free_[index] = ::new (frame) link{free_[index]};
+    }
 
-// How many frames this thread has allocated less those it has freed. Tests use it to prove that no frame leaks.
-long live_frames() noexcept;
+    // How many frames this thread has allocated less those it has freed. Tests use it to prove that no frame leaks.
+    long live() const noexcept { return live_; }
+
+    // Gives what is cached back to the heap, and caches nothing from now on.
+    void close() noexcept;
+
+private:
+    struct link {
+        link* next;
+    };
+
+#ifdef COVE_ADDRESS_SANITIZER
+    static constexpr std::size_t class_count = 0;
+#else
+    static constexpr std::size_t class_count = 64;
+#endif
+    static constexpr std::size_t class_bytes = 64;  // so frames of up to 4 KiB are recycled
+
+    static constexpr std::size_t size_class(std::size_t size_bytes) noexcept { return (size_bytes - 1) / class_bytes; }
+    static constexpr std::size_t class_size(std::size_t index) noexcept { return (index + 1) * class_bytes; }
+
+    void* allocate_from_heap(std::size_t size_bytes);
+
+    link* free_[class_count + 1] = {};
+    std::size_t cached_bytes_ = 0;
+    std::size_t cached_bytes_max_ = 32 * 1024 * 1024;  // what a burst may leave behind on a thread
+    long live_ = 0;
+};
+
+inline constinit thread_local frame_recycler frames;
 
 }  // namespace cove::detail

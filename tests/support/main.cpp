@@ -24,11 +24,11 @@ struct leak_check : doctest::IReporter {
 
     void test_case_start(const doctest::TestCaseData& test) override {
         name_ = test.m_name;
-        frames_ = cove::detail::live_frames();
+        frames_ = cove::detail::frames.live();
         descriptors_ = open_descriptors();
     }
     void test_case_end(const doctest::CurrentTestCaseStats&) override {
-        const long frames = cove::detail::live_frames() - frames_;
+        const long frames = cove::detail::frames.live() - frames_;
         const int descriptors = open_descriptors() - descriptors_;
         if (frames == 0 && descriptors == 0) return;
         std::fprintf(stderr, "LEAK in \"%s\": %ld frames, %d descriptors\n", name_, frames, descriptors);
