@@ -13,7 +13,7 @@
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t members_max = 2000, line_bytes_max = 1024;
+constexpr std::size_t members_max = 2000, line_bytes_max = 1024, unsent_bytes_max = 64 * 1024;
 constexpr auto silence_max = 10min;
 constexpr auto between_lines = 10ms;  // a flood is read no faster, so that it cannot fill the others' outboxes
 
@@ -33,6 +33,7 @@ cove::task<> session(room& chat, cove::tcp_stream peer) {
         co_await refusal.finish(peer, "* the room is full, come back later\n");
         co_return;
     }
+    peer.set_unsent_max(unsent_bytes_max);
     member me(chat);
     std::string reason = "* bye\n";
     try {

@@ -40,10 +40,10 @@ bool outbox::overflow() noexcept {
             drop_from(size_ - 1);
             return true;
         case when_full::disconnect:
-            // The message that is on its way is finished if that goes quickly, so that a last word can follow it.
+            // What is on its way stays, so that finish() can complete it and last words do not fall into its middle.
             overflowed_ = true;
             drop_from(lent);
-            patience_.set_deadline(add_clamped(now(), options_.patience));
+            until_overflow_.cancel();
             close();
             return false;
     }

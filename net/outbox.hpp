@@ -25,7 +25,7 @@ namespace cove {
 enum class when_full : unsigned char {
     wait,         // push() waits for room
     drop_oldest,  // the message that has waited longest is dropped, and counted
-    disconnect,   // the queue is dropped, and write_to() ends with errc::too_slow
+    disconnect,   // what is not being sent is dropped, and write_to() ends with errc::too_slow; see finish()
 };
 
 struct outbox_options {
@@ -33,8 +33,6 @@ struct outbox_options {
 
     std::size_t messages_max = 1024;
     when_full policy = when_full::disconnect;
-    // With disconnect: how long the message that is being sent may still take.
-    duration patience = std::chrono::seconds(1);
 };
 
 // A queue of messages for one peer: any number of coroutines push, one writes.
@@ -61,15 +59,17 @@ public:
     template <stream Stream>
     task<> write_to(Stream& peer) {
         while (co_await wait_for_messages()) {
-            const bool in_time = co_await patience_.run(write_batch(peer));
-            if (!in_time) break;
+            const bool all = co_await until_overflow_.run(write_batch(peer));
+            if (!all) break;
         }
         if (overflowed_) throw std::system_error(errc::too_slow, "outbox");
     }
 
     // Ends a session: sends what is still queued, then last_words, and closes the stream gracefully, all within patience
-    // whatever the peer does. Throws nothing of the network's. Cancellation: has no effect, which is what a last word
-    // on the way out of a canceled session needs.
+    // whatever the peer does. A peer that does not read now finds the last words when it does, if the stream's
+    // set_unsent_max() has kept room for them in the kernel.
+    // Throws nothing of the network's. Cancellation: has no effect, which is what a last word on the way out of a
+    // canceled session needs.
     template <stream Stream>
     task<> finish(Stream& peer, std::string_view last_words, duration patience = std::chrono::seconds(2)) {
         close();
@@ -95,9 +95,14 @@ private:
 
     template <stream Stream>
     task<> say_last(Stream& peer, std::string_view last_words) {
-        const auto drained = co_await as_result(write_to(peer));
-        if (!drained && drained.error() != errc::too_slow) co_return;
-        if (const auto said = co_await as_result(peer.write(last_words))) co_await peer.close_gracefully();
+        try {
+            if constexpr (requires { peer.set_unsent_max(0); }) peer.set_unsent_max(0);
+            while (size_ > 0) co_await write_batch(peer);
+            co_await peer.write(last_words);
+            co_await peer.close_gracefully();
+        } catch (const std::system_error&) {
+            // It is gone already, and so is whom the words were for.
+        }
     }
 
     // However the write ends, what was sent leaves the queue.
@@ -125,7 +130,7 @@ private:
     std::uint64_t dropped_ = 0;
     bool closed_ = false;
     bool overflowed_ = false;
-    cancel_scope patience_;
+    cancel_scope until_overflow_;
     wait_queue messages_{"outbox: messages to send"};
     wait_queue room_{"outbox: room for a message"};
 };

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace cove {
@@ -71,7 +72,11 @@ task<> serve(tcp_listener listener, Handler handler, serve_options options = ser
         for (;;) {
             while (sessions.size() >= options.connections_max) co_await session_ended.wait();
             tcp_stream peer = co_await detail::accept_patiently(listener, options);
-            sessions.spawn(detail::session(handler, std::move(peer), options, session_ended));
+            try {
+                sessions.spawn(detail::session(handler, std::move(peer), options, session_ended));
+            } catch (const std::bad_alloc&) {  // this connection is closed; for the next one there may be memory again
+                if (options.on_error != nullptr) options.on_error(std::current_exception());
+            }
         }
     } catch (const canceled&) {
         stopped = true;

@@ -87,6 +87,10 @@ void tcp_stream::set_linger(std::chrono::seconds limit) {
     set_checked(socket_, SOL_SOCKET, SO_LINGER, value, "set_linger");
 }
 
+void tcp_stream::set_unsent_max(std::size_t size_bytes) {
+    set_checked(socket_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<unsigned>(size_bytes), "set_unsent_max");
+}
+
 void tcp_stream::set_receive_buffer(std::size_t size_bytes) {
     set_checked(socket_, SOL_SOCKET, SO_RCVBUF, static_cast<int>(size_bytes), "set_receive_buffer");
 }

@@ -103,6 +103,10 @@ public:
                         std::chrono::seconds interval = std::chrono::seconds(10), int probes_max = 6);
     // How long close() may go on sending; zero makes it reset the connection. Negative: the kernel's default.
     void set_linger(std::chrono::seconds limit);
+    // How many bytes beyond those it has sent the kernel takes before writing waits (TCP_NOTSENT_LOWAT); 0: the system's
+    // default, usually no limit but the send buffer's. A small one keeps memory for slow readers small, and leaves room
+    // for a last word once it is raised: see outbox::finish().
+    void set_unsent_max(std::size_t size_bytes);
     void set_receive_buffer(std::size_t size_bytes);
     void set_send_buffer(std::size_t size_bytes);
 

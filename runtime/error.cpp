@@ -18,7 +18,7 @@ public:
             case errc::invalid_address: return "not an address";
             case errc::deadlock: return "everything waits and nothing can ever wake it";
             case errc::timed_out: return "timed out";
-            case errc::too_slow: return "the peer reads too slowly";
+            case errc::too_slow: return "reading was too slow";
         }
         return "unknown error " + std::to_string(code);
     }

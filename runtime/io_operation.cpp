@@ -11,8 +11,8 @@ namespace cove {
 bool io_operation::start(detail::promise_base& frame) {
     if (!may_wait(frame)) return false;
     loop& running = frame.scope->own_loop();
-    if (target_ != nullptr && !target_->is_open()) {
-        outcome_ = detail::raw(errc::closed);
+    if (target_ != nullptr ? !target_->is_open() : fd_ < 0) {
+        outcome_ = target_ != nullptr ? detail::raw(errc::closed) : -EBADF;
         return false;
     }
     detail::reactor& reactor = running.reactor();

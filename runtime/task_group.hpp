@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <exception>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 namespace cove {
@@ -40,6 +41,12 @@ struct child {
         void return_void() const noexcept {}
         void unhandled_exception() const noexcept;
         void run() noexcept override { resume(*this); }
+
+        // Keeps the place of the spawn, which says more in a stack than the place of the co_await below.
+        template <class Awaiter>
+        awaiter_reference<std::remove_reference_t<Awaiter>> await_transform(Awaiter&& awaiter) noexcept {
+            return awaiter_reference<std::remove_reference_t<Awaiter>>(awaiter);
+        }
     };
 
     struct finish {

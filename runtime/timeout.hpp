@@ -13,14 +13,20 @@ namespace cove {
 
 namespace detail {
 
+// Holds a scope as a base, so that it outlives the operation that waits in it. Before an operation is awaited it may be
+// moved, and its scope is as good as a new one.
+struct own_scope {
+    own_scope() noexcept = default;
+    own_scope(own_scope&&) noexcept {}
+
+    cancel_scope scope_;
+};
+
 // Awaits an operation in a scope of its own.
 template <class Awaitable>
-class scope_around : public scoped_await<Awaitable> {
+class scope_around : private own_scope, public scoped_await<Awaitable> {
 protected:
     scope_around(Awaitable operation, duration limit) : scoped_await<Awaitable>(std::move(operation)), limit_(limit) {}
-    // Before it is awaited, its scope is as good as a new one.
-    scope_around(scope_around&& other) noexcept : scoped_await<Awaitable>(std::move(other)), limit_(other.limit_) {}
-    ~scope_around() = default;
 
     template <cove_promise Promise>
     bool suspend_until(std::coroutine_handle<Promise> awaiting) {
@@ -28,8 +34,12 @@ protected:
         return this->suspend_in(scope_, awaiting, false);
     }
 
+    template <cove_promise Promise>
+    bool suspend_shielded(std::coroutine_handle<Promise> awaiting) {
+        return this->suspend_in(scope_, awaiting, true);
+    }
+
     duration limit_;
-    cancel_scope scope_;
 };
 
 template <class Awaitable>
@@ -73,7 +83,7 @@ public:
 
     template <cove_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-        return this->suspend_in(this->scope_, awaiting, true);
+        return this->suspend_shielded(awaiting);
     }
     await_result_t<Awaitable> await_resume() { return this->finish(); }
 };

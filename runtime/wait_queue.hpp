@@ -46,6 +46,11 @@ private:
 class [[nodiscard]] wait_queue::operation final : public waiter, private detail::list_node<detail::queue_tag> {
 public:
     explicit operation(wait_queue& queue) noexcept : queue_(&queue) {}
+    operation(const operation&) noexcept = default;
+    // A wake-up that reached a coroutine which is destroyed before it could go on is passed to the next one.
+    ~operation() {
+        if (woken_but_not_resumed()) queue_->wake_one();
+    }
 
     bool await_ready() const noexcept { return false; }
     template <detail::cove_promise Promise>

@@ -63,6 +63,7 @@ protected:
     void suspend(detail::promise_base& frame) noexcept;
 
     bool waiting() const noexcept { return state_ == state::waiting; }
+    bool woken_but_not_resumed() const noexcept { return state_ == state::finished && runnable::linked(); }
     bool was_canceled() const noexcept { return state_ == state::canceled; }
     void throw_if_canceled() const;
 
