@@ -17,9 +17,17 @@ namespace {
 
 static_assert(sizeof(sockaddr_un) == 110 && sizeof(sockaddr_in6) <= 110);
 
+// As a message can show it: without control characters, and not longer than a line.
+std::string quoted(std::string_view text) {
+    constexpr std::size_t shown_max = 120;
+    std::string shown = "\"";
+    for (const char each : text.substr(0, shown_max)) shown += each < ' ' || each == 127 ? '?' : each;
+    return shown + (text.size() > shown_max ? "...\"" : "\"");
+}
+
 [[noreturn]] void fail(std::string_view text, std::size_t at, const std::string& what) {
     throw std::system_error(errc::invalid_address,
-                            "\"" + std::string(text) + "\", character " + std::to_string(at + 1) + ": " + what);
+                            quoted(text) + ", character " + std::to_string(at + 1) + ": " + what);
 }
 
 std::uint16_t parse_port(std::string_view text, std::size_t colon) {
@@ -34,11 +42,11 @@ std::uint16_t parse_port(std::string_view text, std::size_t colon) {
     return static_cast<std::uint16_t>(port);
 }
 
-// The C functions want a terminated string; an address that is longer than any valid one needs no copy to be refused.
+// The C functions want a terminated string; one that is longer than any address, or ends before its end, is none.
 struct terminated {
     char text[64] = {};
     bool fits;
-    explicit terminated(std::string_view from) : fits(from.size() < sizeof text) {
+    explicit terminated(std::string_view from) : fits(from.size() < sizeof text && from.find('\0') == from.npos) {
         if (fits) std::copy(from.begin(), from.end(), text);
     }
 };
@@ -87,7 +95,7 @@ address parse_ipv6(std::string_view text, std::string_view host, std::uint16_t p
     const std::size_t percent = host.find('%');
     const terminated copy(host.substr(0, percent));
     if (!copy.fits || ::inet_pton(AF_INET6, copy.text, &native.sin6_addr) != 1)
-        fail(text, 1, "\"" + std::string(host.substr(0, percent)) + "\" is no IPv6 address");
+        fail(text, 1, quoted(host.substr(0, percent)) + " is no IPv6 address");
     if (percent == host.npos) return from(native);
     const std::string_view scope = host.substr(percent + 1);
     const auto [end, error] = std::from_chars(scope.begin(), scope.end(), native.sin6_scope_id);

@@ -31,7 +31,7 @@ public:
         for (;;) {
             const std::size_t newline = rest_.find('\n');
             const std::size_t length = carry_.size() + (newline == rest_.npos ? rest_.size() : newline);
-            if (length > length_max_ + 1) throw_too_long();  // one more, for a '\r'
+            if (length > length_max_ && length - length_max_ > 1) throw_too_long();  // one more, for a '\r'
             if (newline != rest_.npos) co_return take_line(newline);
             carry_ += rest_;
             rest_ = {};

@@ -14,7 +14,8 @@ bool outbox::try_push(message added) {
 }
 
 task<bool> outbox::push(message added) {
-    while (options_.policy == when_full::wait && size_ >= options_.messages_max && !closed_) co_await room_.wait();
+    const bool needs_room = options_.policy == when_full::wait && added.size() > 0;
+    while (needs_room && size_ >= options_.messages_max && !closed_) co_await room_.wait();
     co_return try_push(std::move(added));
 }
 
@@ -35,7 +36,7 @@ bool outbox::overflow() noexcept {
     switch (options_.policy) {
         case when_full::wait: return false;
         case when_full::drop_oldest:
-            if (lent >= size_) return false;
+            if (lent >= size_) return true;  // what is lent to a write cannot be dropped: one more, for the moment
             for (std::size_t i = lent; i + 1 < size_; ++i) at(i) = std::move(at(i + 1));
             drop_from(size_ - 1);
             return true;

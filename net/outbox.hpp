@@ -31,7 +31,7 @@ enum class when_full : unsigned char {
 struct outbox_options {
     outbox_options() noexcept {}
 
-    std::size_t messages_max = 1024;
+    std::size_t messages_max = 1024;  // with drop_oldest one more, while all of them are being written
     when_full policy = when_full::disconnect;
 };
 
@@ -96,12 +96,23 @@ private:
     template <stream Stream>
     task<> say_last(Stream& peer, std::string_view last_words) {
         try {
-            if constexpr (requires { peer.set_unsent_max(0); }) peer.set_unsent_max(0);
+            lift_unsent_max(peer);
             while (size_ > 0) co_await write_batch(peer);
             co_await peer.write(last_words);
             co_await peer.close_gracefully();
         } catch (const std::system_error&) {
             // It is gone already, and so is whom the words were for.
+        }
+    }
+
+    template <stream Stream>
+    static void lift_unsent_max(Stream& peer) {
+        if constexpr (requires { peer.set_unsent_max(0); }) {
+            try {
+                peer.set_unsent_max(0);
+            } catch (const std::system_error&) {
+                // Not every socket has such a limit.
+            }
         }
     }
 

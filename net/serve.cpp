@@ -1,30 +1,21 @@
 #include <cove/net/serve.hpp>
 
-#include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
-#include <cove/runtime/result.hpp>
 
 #include <system_error>
 
 namespace cove::detail {
-namespace {
 
-bool passes_with_time(std::error_code error) noexcept {
-    return error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
-           error == std::errc::no_buffer_space || error == std::errc::not_enough_memory;
+bool is_exhaustion(std::error_code error, const tcp_listener& listener, const serve_options& options) {
+    const bool passes = error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
+                        error == std::errc::no_buffer_space || error == std::errc::not_enough_memory;
+    if (passes && options.on_error == nullptr) return true;
+    const std::system_error reported(error, "accept " + listener.local_address().to_string());
+    if (!passes) throw reported;
+    options.on_error(std::make_exception_ptr(reported));
+    return true;
 }
 
-}  // namespace
-
-task<tcp_stream> accept_patiently(tcp_listener& listener, const serve_options& options) {
-    for (;;) {
-        auto accepted = co_await as_result(listener.accept());
-        if (accepted) co_return std::move(*accepted);
-        const std::system_error error(accepted.error(), "accept " + listener.local_address().to_string());
-        if (!passes_with_time(accepted.error())) throw error;
-        if (options.on_error != nullptr) options.on_error(std::make_exception_ptr(error));
-        co_await move_on_after(options.retry_after, loop::current().descriptor_closed().wait());
-    }
-}
+wait_queue::operation descriptor_to_spare() noexcept { return loop::current().descriptor_closed().wait(); }
 
 }  // namespace cove::detail

@@ -4,6 +4,7 @@
 
 #include <cove/net/tcp.hpp>
 #include <cove/runtime/clock.hpp>
+#include <cove/runtime/result.hpp>
 #include <cove/runtime/run.hpp>
 #include <cove/runtime/task.hpp>
 #include <cove/runtime/task_group.hpp>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <exception>
 #include <new>
+#include <system_error>
 #include <utility>
 
 namespace cove {
@@ -34,8 +36,11 @@ struct serve_options {
 
 namespace detail {
 
-// Accepts one connection, however long that takes. Throws what will not get better by waiting.
-task<tcp_stream> accept_patiently(tcp_listener& listener, const serve_options& options);
+// Returns whether accepting may work again after a while; otherwise throws the error.
+bool is_exhaustion(std::error_code error, const tcp_listener& listener, const serve_options& options);
+
+// Waits until a descriptor is closed on this thread.
+wait_queue::operation descriptor_to_spare() noexcept;
 
 template <class Handler>
 task<> session(Handler& handler, tcp_stream peer, const serve_options& options, wait_queue& ended) {
@@ -71,12 +76,18 @@ task<> serve(tcp_listener listener, Handler handler, serve_options options = ser
     try {
         for (;;) {
             while (sessions.size() >= options.connections_max) co_await session_ended.wait();
-            tcp_stream peer = co_await detail::accept_patiently(listener, options);
+            bool exhausted = false;
             try {
-                sessions.spawn(detail::session(handler, std::move(peer), options, session_ended));
-            } catch (const std::bad_alloc&) {  // this connection is closed; for the next one there may be memory again
+                auto accepted = co_await as_result(listener.accept());
+                if (accepted)
+                    sessions.spawn(detail::session(handler, std::move(*accepted), options, session_ended));
+                else
+                    exhausted = detail::is_exhaustion(accepted.error(), listener, options);
+            } catch (const std::bad_alloc&) {
+                exhausted = true;
                 if (options.on_error != nullptr) options.on_error(std::current_exception());
             }
+            if (exhausted) co_await move_on_after(options.retry_after, detail::descriptor_to_spare());
         }
     } catch (const canceled&) {
         stopped = true;

@@ -143,10 +143,11 @@ bool connect_operation::begin(promise_base& frame) {
     }
     socket_ = descriptor(fd, os);
     const int nodelay = set(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
-    int connected = nodelay < 0 ? nodelay : os.connect(fd, peer_.data(), peer_.size());
-    if (connected == -EINPROGRESS || connected == -EINTR) return start_waiting(frame);
+    long connected = nodelay < 0 ? nodelay : os.connect(fd, peer_.data(), peer_.size());
     bool drained = false;
-    set_outcome(connected < 0 ? connected : try_once(os, fd, drained));
+    if (connected == 0) connected = try_once(os, fd, drained);
+    if (connected == -EINPROGRESS || connected == -EINTR || connected == -EAGAIN) return start_waiting(frame);
+    set_outcome(connected);
     return false;
 }
 

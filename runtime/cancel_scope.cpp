@@ -19,7 +19,9 @@ void cancel_scope::leave() noexcept {
     // What was made inside and lives on, a task_group that was returned, say, belongs to the scope around from now on.
     while (cancel_scope* child = children_.pop_front()) {
         child->parent_ = parent_;
-        if (parent_ != nullptr) parent_->children_.push_back(*child);
+        if (parent_ == nullptr) continue;
+        parent_->children_.push_back(*child);
+        if (parent_->canceled_ && !child->shielded_) child->cancel_from_outside();
     }
     list_node<detail::child_scope_tag>::unlink();
     parent_ = nullptr;
@@ -27,7 +29,8 @@ void cancel_scope::leave() noexcept {
 
 void cancel_scope::set_deadline(time_point deadline) noexcept {
     deadline_ = deadline;
-    if (parent_ != nullptr) loop_->set_timer(*this, deadline);
+    timer::unlink();
+    if (parent_ != nullptr && deadline != time_point::max()) loop_->set_timer(*this, deadline);
 }
 
 void cancel_scope::expire() noexcept {
@@ -37,6 +40,10 @@ void cancel_scope::expire() noexcept {
 
 void cancel_scope::cancel() noexcept {
     cancel_called_ = true;
+    cancel_from_outside();
+}
+
+void cancel_scope::cancel_from_outside() noexcept {
     if (canceled_) return;
     // First all the scopes, then what waits in them: a join() looks whether the scope of its group is canceled as well.
     for_each_reached([](cancel_scope& scope) { scope.canceled_ = true; });

@@ -46,7 +46,7 @@ public:
     // Returns whether cancel() was called, or the deadline passed, here or in a scope around this one.
     bool is_canceled() const noexcept { return canceled_; }
 
-    // Cancels the scope at this point in time; a later call replaces an earlier one.
+    // Cancels the scope at this point in time; a later call replaces an earlier one, time_point::max() lifts it.
     void set_deadline(time_point deadline) noexcept;
 
     // Awaits an operation inside this scope.
@@ -82,6 +82,7 @@ private:
     friend class detail::intrusive_list<cancel_scope, detail::child_scope_tag>;
 
     void expire() noexcept override;
+    void cancel_from_outside() noexcept;
     template <class Visit>
     void for_each_reached(Visit visit) noexcept;
     const cancel_scope* next_below(const cancel_scope& top, bool descend) const noexcept;

@@ -49,7 +49,7 @@ bool io_operation::wait_in(detail::slot& slot, detail::promise_base& frame) {
     slot_ = &slot;
     slot.place(direction_) = this;
     ++slot.home->waiting;
-    const int armed = slot.home->arm(slot, direction_);
+    const long armed = slot.home->arm(slot, direction_);
     if (armed < 0) {
         leave_slot();
         outcome_ = armed;

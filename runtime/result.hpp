@@ -59,7 +59,7 @@ class [[nodiscard]] result_operation {
 public:
     explicit result_operation(Awaitable operation) : operation_(std::move(operation)) {}
 
-    bool await_ready() const noexcept { return false; }
+    bool await_ready() { return operation_.await_ready(); }
     template <cove_promise Promise>
     auto await_suspend(std::coroutine_handle<Promise> awaiting) {
         return operation_.await_suspend(awaiting);

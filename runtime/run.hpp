@@ -24,7 +24,13 @@ struct run_options {
 };
 
 namespace detail {
-// Runs a loop until body has ended; returns whether that was because a signal canceled it.
+// Holds the main task, so that its frame ends under its loop, and stores its result.
+template <class T>
+task<> store_result(task<T> main, std::optional<stored_result_t<task<T>>>& into) {
+    co_await store(main, into);
+}
+
+// Runs a loop until body has ended; returns whether a signal canceled it.
 bool run_main(task<> body, const run_options& options);
 }  // namespace detail
 
@@ -38,7 +44,7 @@ bool run_main(task<> body, const run_options& options);
 template <class T>
 auto run(task<T> main, run_options options = run_options()) {
     std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
-    const bool stopped = detail::run_main(detail::store(main, result), options);
+    const bool stopped = detail::run_main(detail::store_result(std::move(main), result), options);
     if constexpr (std::is_void_v<T>) {
         if (!result && !stopped) throw canceled();
         return 0;

@@ -3,18 +3,22 @@
 namespace cove::detail {
 namespace {
 
-// Gives a thread's cached frames back when it ends. It stands apart from the recycler, and is touched when the heap is
-// asked only, because a thread_local with a destructor costs a guard at every access.
-struct close_at_thread_exit {
+// Gives a thread's cached frames back when it ends. It stands apart from the recycler, and is touched once a thread,
+// because a thread_local with a destructor costs a guard at every access.
+struct closer {
     bool armed = false;
-    ~close_at_thread_exit() { frames.close(); }
+    ~closer() { frames.close(); }
 };
-thread_local close_at_thread_exit closer;
+thread_local closer at_thread_exit;
 
 }  // namespace
 
+void frame_recycler::close_at_thread_exit() noexcept {
+    at_thread_exit.armed = true;
+    closed_at_thread_exit_ = true;
+}
+
 void* frame_recycler::allocate_from_heap(std::size_t size_bytes) {
-    closer.armed = true;
     const std::size_t index = size_class(size_bytes);
     void* frame = ::operator new(index < class_count ? class_size(index) : size_bytes);
     ++live_;

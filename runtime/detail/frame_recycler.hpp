@@ -38,6 +38,7 @@ public:
             ::operator delete(frame);
             return;
         }
+        if (!closed_at_thread_exit_) close_at_thread_exit();
         cached_bytes_ += class_size(index);
         free_[index] = ::new (frame) link{free_[index]};
     }
@@ -64,11 +65,13 @@ private:
     static constexpr std::size_t class_size(std::size_t index) noexcept { return (index + 1) * class_bytes; }
 
     void* allocate_from_heap(std::size_t size_bytes);
+    void close_at_thread_exit() noexcept;
 
     link* free_[class_count + 1] = {};
     std::size_t cached_bytes_ = 0;
     std::size_t cached_bytes_max_ = 32 * 1024 * 1024;  // what a burst may leave behind on a thread
     long live_ = 0;
+    bool closed_at_thread_exit_ = false;
 };
 
 inline constinit thread_local frame_recycler frames;

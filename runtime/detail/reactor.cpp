@@ -107,10 +107,12 @@ void reactor::return_if_unused(slot& item) noexcept {
     free_slot(item);
 }
 
-int reactor::arm(slot& item, direction d) noexcept {
+long reactor::arm(slot& item, direction d) noexcept {
     if (item.owner != nullptr) {
         if (item.registered) return 0;
-        const int added = control(kernel::registration::add, item, everything);
+        int added = control(kernel::registration::add, item, everything);
+        if (added == -EEXIST && turn_away_borrowers(item.fd))
+            added = control(kernel::registration::add, item, everything);
         item.registered = added >= 0;
         return added;
     }
@@ -119,9 +121,19 @@ int reactor::arm(slot& item, direction d) noexcept {
     if (d == direction::write || item.writer != nullptr) bits |= kernel::event_out;
     int armed = control(item.registered ? kernel::registration::modify : kernel::registration::add, item, bits);
     if (armed == -ENOENT) armed = control(kernel::registration::add, item, bits);  // closed and reused meanwhile
-    if (armed == -EEXIST) return static_cast<int>(raw(errc::busy));                // one of cove's own sockets
+    if (armed == -EEXIST) return raw(errc::busy);                                  // one of cove's own sockets
     item.registered = armed >= 0;
     return armed;
+}
+
+// Somebody waits, by readable() or writable(), for a descriptor that turns out to be one of cove's own.
+bool reactor::turn_away_borrowers(int fd) noexcept {
+    const auto number = static_cast<std::size_t>(fd);
+    if (number >= borrowed_.size() || borrowed_[number] == nullptr) return false;
+    slot& item = *borrowed_[number];
+    for (io_operation* borrower : {item.reader, item.writer})
+        if (borrower != nullptr) borrower->abandon(raw(errc::busy));
+    return true;
 }
 
 int reactor::control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept {

@@ -72,8 +72,8 @@ public:
     slot& borrow(int fd);
     void return_if_unused(slot& item) noexcept;
 
-    // Makes sure that epoll reports this direction. Returns 0 or -errno.
-    int arm(slot& item, direction d) noexcept;
+    // Makes sure that epoll reports this direction. Returns 0 or a raw error.
+    long arm(slot& item, direction d) noexcept;
 
     // Waits for events for at most timeout (negative: without end) and wakes those who wait for them. Returns 0 or -errno.
     int poll(duration timeout) noexcept;
@@ -85,6 +85,7 @@ private:
     slot& take_slot(int fd);
     void free_slot(slot& item) noexcept;
     void dispatch(const readiness_event& event) noexcept;
+    bool turn_away_borrowers(int fd) noexcept;
     std::uint64_t tag(const slot& item) const noexcept { return std::uint64_t{item.generation} << 32 | item.index; }
     int control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept;
 

@@ -1,0 +1,402 @@
+// The eight steps of an operation on a descriptor, one by one and where they meet.
+
+#include <cove/runtime/io_operation.hpp>
+
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/loop.hpp>
+#include <cove/runtime/result.hpp>
+#include <cove/runtime/sleep.hpp>
+#include <cove/runtime/task.hpp>
+#include <cove/runtime/task_group.hpp>
+#include <cove/runtime/timeout.hpp>
+
+#include <doctest/doctest.h>
+#include <support/test_kernel.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// The smallest operation that there can be: up to 16 bytes from, or one byte to, a socket.
+class transfer final : public cove::io_operation {
+public:
+    transfer(cove::descriptor& target, cove::direction d) noexcept
+        : io_operation(target, d, d == cove::direction::read ? "read" : "write"), direction_(d) {}
+
+    long await_resume() const {
+        if (outcome() < 0) throw_outcome();
+        return outcome();
+    }
+    cove::result<long> take_result() const {
+        if (outcome() < 0) return cove::detail::to_error_code(outcome());
+        return outcome();
+    }
+
+private:
+    long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
+        char bytes[16] = {};
+        if (direction_ == cove::direction::write) return os.send(fd, bytes, 1);
+        const long count = os.receive(fd, bytes, sizeof bytes);
+        drained = count >= 0 && count < static_cast<long>(sizeof bytes);
+        return count;
+    }
+
+    cove::direction direction_;
+};
+
+transfer read(cove::descriptor& from) { return transfer(from, cove::direction::read); }
+transfer write(cove::descriptor& to) { return transfer(to, cove::direction::write); }
+
+struct pair {
+    explicit pair(cove::kernel& os = cove::kernel::current()) {
+        int fds[2] = {-1, -1};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+        near = cove::descriptor(fds[0], os);
+        far = fds[1];
+    }
+    pair(const pair&) = delete;
+    pair& operator=(const pair&) = delete;
+    ~pair() { hang_up(); }
+
+    void send(const char* text) const { REQUIRE(::write(far, text, std::string_view(text).size()) > 0); }
+    void hang_up() {
+        if (far >= 0) ::close(far);
+        far = -1;
+    }
+
+    cove::descriptor near;
+    int far = -1;
+};
+
+cove::task<> reads_into(cove::descriptor& from, std::vector<long>& counts) {
+    auto operation = read(from);
+    counts.push_back(co_await operation);
+}
+
+cove::task<> reads_error_into(cove::descriptor& from, std::error_code& error) {
+    const auto outcome = co_await cove::as_result(read(from));
+    error = outcome.error();
+}
+
+}  // namespace
+
+TEST_CASE("an operation that can finish at once makes one system call and no registration") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        sockets.send("hello");
+        CHECK(co_await read(sockets.near) == 5);
+        CHECK(co_await write(sockets.near) == 1);
+        CHECK(os.calls["receive"] == 1);
+        CHECK(os.calls["send"] == 1);
+        CHECK(os.calls["control"] == 1);  // the loop's own event descriptor
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("an operation that has to wait registers the descriptor once and finishes when it is ready") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        std::vector<long> counts;
+        for (int i = 0; i < 3; ++i) {
+            cove::task_group group;
+            group.spawn(reads_into(sockets.near, counts));
+            co_await cove::sleep_for(1s);
+            sockets.send("abc");
+            co_await group.join();
+        }
+        CHECK(counts == std::vector<long>{3, 3, 3});
+        CHECK(os.calls["control"] == 2);
+        CHECK(os.calls["receive"] == 4);  // one EAGAIN: after a short read nothing is tried in vain
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("data and the end of the stream that came together are both read") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        std::vector<long> counts;
+        cove::task_group group;
+        group.spawn(reads_into(sockets.near, counts));
+        co_await cove::sleep_for(1s);
+        sockets.send("abc");
+        sockets.hang_up();
+        co_await group.join();
+        CHECK(co_await read(sockets.near) == 0);
+        CHECK(co_await read(sockets.near) == 0);
+        CHECK(counts == std::vector<long>{3});
+    };
+    test::run(body());
+}
+
+TEST_CASE("an error of the system call is thrown with the operation and the descriptor named") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        os.fault = [](std::string_view call, int) -> std::optional<long> {
+            if (call == "receive") return -ECONNRESET;
+            return {};
+        };
+        std::string what;
+        std::error_code code;
+        try {
+            co_await read(sockets.near);
+        } catch (const std::system_error& error) {
+            what = error.what();
+            code = error.code();
+        }
+        CHECK(code == std::errc::connection_reset);
+        CHECK(what == "read fd " + std::to_string(sockets.near.number()) + ": Connection reset by peer");
+        const auto as_value = co_await cove::as_result(read(sockets.near));
+        CHECK(as_value.error() == std::errc::connection_reset);
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("an interrupted system call is made again, and nobody hears of it") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        sockets.send("abc");
+        int interruptions = 5;
+        os.fault = [&interruptions](std::string_view call, int) -> std::optional<long> {
+            if (call == "receive" && interruptions-- > 0) return -EINTR;
+            return {};
+        };
+        CHECK(co_await read(sockets.near) == 3);
+        CHECK(interruptions < 0);
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("in a canceled scope no system call is made") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        sockets.send("abc");
+        cove::cancel_scope scope;
+        scope.cancel();
+        CHECK_FALSE(co_await scope.run(read(sockets.near)));
+        CHECK(os.calls["receive"] == 0);
+        CHECK(co_await read(sockets.near) == 3);
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("an operation that is canceled while it waits has taken nothing") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        CHECK_FALSE(co_await cove::move_on_after(1s, read(sockets.near)));
+        sockets.send("abc");
+        CHECK(co_await read(sockets.near) == 3);
+        CHECK(cove::loop::current().reactor().waiting == 0);
+    };
+    test::run(body());
+}
+
+TEST_CASE("an operation that is canceled in the turn in which it became ready has taken nothing") {
+    auto body = []() -> cove::task<> {
+        pair first;
+        pair second;
+        cove::cancel_scope scope;
+        std::optional<long> count;
+        auto cancels = [&]() -> cove::task<> {
+            co_await read(first.near);
+            scope.cancel();
+        };
+        auto reads = [&]() -> cove::task<> { count = co_await scope.run(read(second.near)); };
+        cove::task_group group;
+        group.spawn(cancels());
+        group.spawn(reads());
+        co_await cove::yield();
+        // One batch of events wakes both, in this order.
+        first.send("abc");
+        second.send("defg");
+        co_await group.join();
+        CHECK_FALSE(count);
+        CHECK(co_await read(second.near) == 4);
+    };
+    test::run(body());
+}
+
+TEST_CASE("a second operation in the same direction is busy, one in the other direction is not") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        std::vector<long> counts;
+        cove::task_group group;
+        group.spawn(reads_into(sockets.near, counts));
+        co_await cove::yield();
+        const auto second = co_await cove::as_result(read(sockets.near));
+        CHECK(second.error() == cove::errc::busy);
+        CHECK(co_await write(sockets.near) == 1);
+        sockets.send("abc");
+        co_await group.join();
+        CHECK(counts == std::vector<long>{3});
+        sockets.send("abcd");
+        CHECK(co_await read(sockets.near) == 4);
+    };
+    test::run(body());
+}
+
+TEST_CASE("an operation on a closed descriptor is refused, and so is one that waits when it is closed") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        std::error_code error;
+        cove::task_group group;
+        group.spawn(reads_error_into(sockets.near, error));
+        co_await cove::yield();
+        CHECK(cove::loop::current().reactor().waiting == 1);
+        sockets.near.close();
+        CHECK(cove::loop::current().reactor().waiting == 0);
+        CHECK(error == std::error_code());  // close runs no coroutine
+        co_await group.join();
+        CHECK(error == cove::errc::closed);
+        CHECK(error == std::errc::bad_file_descriptor);
+        const auto later = co_await cove::as_result(read(sockets.near));
+        CHECK(later.error() == cove::errc::closed);
+    };
+    test::run(body());
+}
+
+TEST_CASE("a frame that is destroyed while it waits leaves its descriptor usable") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        std::vector<long> counts;
+        {
+            cove::task_group group;
+            group.spawn(reads_into(sockets.near, counts));
+            co_await cove::yield();
+        }
+        CHECK(cove::loop::current().reactor().waiting == 0);
+        sockets.send("abc");
+        CHECK(co_await read(sockets.near) == 3);
+        CHECK(counts.empty());
+    };
+    test::run(body());
+}
+
+TEST_CASE("a spurious event leads back to waiting, and the data that comes later is read") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        std::vector<long> counts;
+        cove::task_group group;
+        group.spawn(reads_into(sockets.near, counts));
+        co_await cove::yield();
+        // The event comes, and another process that shares the socket has taken the data before us.
+        sockets.send("abc");
+        char stolen[8];
+        os.fault = [&](std::string_view call, int) -> std::optional<long> {
+            if (call == "receive") CHECK(::recv(sockets.near.number(), stolen, sizeof stolen, 0) == 3);
+            if (call == "receive") os.fault = nullptr;
+            return {};
+        };
+        co_await cove::sleep_for(1s);
+        CHECK(counts.empty());
+        CHECK(group.size() == 1);
+        sockets.send("de");
+        co_await group.join();
+        CHECK(counts == std::vector<long>{2});
+    };
+    test::run(body(), os);
+}
+
+TEST_CASE("an operation that always succeeds at once lets others have their turns") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        bool stop = false;
+        long writes = 0;
+        auto greedy = [&]() -> cove::task<> {
+            char drain[256];
+            while (!stop && writes < 1'000'000) {
+                co_await write(sockets.near);
+                if (++writes % 100 == 0) CHECK(::recv(sockets.far, drain, sizeof drain, 0) > 0);
+            }
+        };
+        cove::task_group group;
+        group.spawn(greedy());
+        for (int i = 0; i < 10; ++i) co_await cove::yield();
+        CHECK(writes < 1000);
+        // Timers and descriptors too.
+        co_await cove::sleep_for(1ms);
+        pair other;
+        other.send("abc");
+        CHECK(co_await read(other.near) == 3);
+        stop = true;
+        co_await group.join();
+        CHECK(writes < 1'000'000);
+    };
+    test::test_kernel os;
+    os.jump = false;
+    test::run(body(), os);
+}
+
+TEST_CASE("an operation that spent the budget can be canceled and closed while it waits for its turn") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        cove::cancel_scope scope;
+        long writes = 0;
+        auto greedy = [&]() -> cove::task<> {
+            for (;;) {
+                co_await write(sockets.near);
+                ++writes;
+            }
+        };
+        auto in_scope = [&]() -> cove::task<> { co_await scope.run(greedy()); };
+        cove::task_group group;
+        group.spawn(in_scope());
+        co_await cove::yield();
+        const long before = writes;
+        CHECK(before > 0);
+        scope.cancel();
+        co_await group.join();
+        CHECK(writes == before);
+
+        std::error_code error;
+        auto greedy_until_closed = [&]() -> cove::task<> {
+            while (!error) error = (co_await cove::as_result(write(sockets.near))).error();
+        };
+        group.spawn(greedy_until_closed());
+        co_await cove::yield();
+        sockets.near.close();
+        co_await group.join();
+        CHECK(error == cove::errc::closed);
+    };
+    test::run(body());
+}
+
+TEST_CASE("where the kernel refuses a registration the operation fails and nothing stays behind") {
+    test::test_kernel os;
+    auto body = [&os]() -> cove::task<> {
+        pair sockets;
+        for (const int refusal : {ENOSPC, ENOMEM}) {
+            os.fault = [refusal](std::string_view call, int) -> std::optional<long> {
+                if (call == "control") return -refusal;
+                return {};
+            };
+            const auto refused = co_await cove::as_result(read(sockets.near));
+            CHECK(refused.error() == std::error_code(refusal, std::generic_category()));
+            CHECK(cove::loop::current().reactor().waiting == 0);
+        }
+        os.fault = nullptr;
+        std::vector<long> counts;
+        cove::task_group group;
+        group.spawn(reads_into(sockets.near, counts));
+        co_await cove::yield();
+        sockets.send("abc");
+        co_await group.join();
+        CHECK(counts == std::vector<long>{3});
+    };
+    test::run(body(), os);
+}

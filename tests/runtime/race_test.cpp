@@ -1,0 +1,170 @@
+// The first of several operations wins, the others are canceled, and what was done is never thrown away.
+
+#include <cove/runtime/race.hpp>
+
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/sleep.hpp>
+#include <cove/runtime/task.hpp>
+#include <cove/runtime/task_group.hpp>
+#include <cove/runtime/timeout.hpp>
+#include <cove/runtime/wait_queue.hpp>
+
+#include <doctest/doctest.h>
+#include <support/test_kernel.hpp>
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <tuple>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+cove::task<int> after(cove::duration length, int value) {
+    co_await cove::sleep_for(length);
+    co_return value;
+}
+
+cove::task<int> at_once(int value) { co_return value; }
+
+cove::task<std::unique_ptr<int>> owned(int value) {
+    co_await cove::yield();
+    co_return std::make_unique<int>(value);
+}
+
+cove::task<int> fails_after(cove::duration length, const char* why) {
+    co_await cove::sleep_for(length);
+    throw std::runtime_error(why);
+}
+
+cove::task<int> fails_in_clean_up() {
+    try {
+        co_await cove::sleep_for(1h);
+    } catch (const cove::canceled&) {
+        throw std::runtime_error("late");
+    }
+    co_return 1;
+}
+
+cove::task<> cancel_after(cove::duration length, cove::cancel_scope& scope) {
+    co_await cove::sleep_for(length);
+    scope.cancel();
+}
+
+}  // namespace
+
+TEST_CASE("race gives the result of the first and cancels the others") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point start = cove::now();
+        const auto results = co_await cove::race(after(1h, 1), after(1s, 2), cove::sleep_for(1h));
+        CHECK_FALSE(std::get<0>(results));
+        CHECK(std::get<1>(results) == 2);
+        CHECK_FALSE(std::get<2>(results));
+        CHECK(cove::now() - start < 1min);
+        auto move_only = co_await cove::race(owned(3), after(1h, 1));
+        REQUIRE(std::get<0>(move_only));
+        CHECK(**std::get<0>(move_only) == 3);
+    };
+    test::run(body());
+}
+
+TEST_CASE("operations that finish at once are all kept") {
+    auto body = []() -> cove::task<> {
+        const auto results = co_await cove::race(at_once(1), at_once(2), after(1h, 3));
+        CHECK(std::get<0>(results) == 1);
+        CHECK(std::get<1>(results) == 2);
+        CHECK_FALSE(std::get<2>(results));
+    };
+    test::run(body());
+}
+
+TEST_CASE("what was handed over in the turn of the winner is kept") {
+    auto body = []() -> cove::task<> {
+        cove::wait_queue first;
+        cove::wait_queue second;
+        auto wakes_both = [&]() -> cove::task<> {
+            co_await cove::sleep_for(1s);
+            first.wake_one();
+            second.wake_one();
+        };
+        cove::task_group group;
+        group.spawn(wakes_both());
+        const auto results = co_await cove::race(first.wait(), second.wait(), cove::sleep_for(1h));
+        CHECK(std::get<0>(results));
+        CHECK(std::get<1>(results));
+        CHECK_FALSE(std::get<2>(results));
+        co_await group.join();
+    };
+    test::run(body());
+}
+
+TEST_CASE("race throws where the first ends by an exception, and drops a later one") {
+    auto body = []() -> cove::task<> {
+        CHECK_THROWS_WITH(co_await cove::race(fails_after(1s, "first"), after(1h, 1), fails_in_clean_up()), "first");
+        const auto results = co_await cove::race(after(1s, 1), fails_in_clean_up());
+        CHECK(std::get<0>(results) == 1);
+        CHECK_FALSE(std::get<1>(results));
+    };
+    test::run(body());
+}
+
+TEST_CASE("canceling race ends all of its operations") {
+    auto body = []() -> cove::task<> {
+        CHECK_FALSE(co_await cove::move_on_after(1s, cove::race(after(1h, 1), after(2h, 2))));
+    };
+    test::run(body());
+}
+
+TEST_CASE("a race that was decided when it was canceled keeps its result") {
+    auto body = []() -> cove::task<> {
+        cove::cancel_scope scope;
+        cove::wait_queue queue;
+        auto wakes_and_cancels = [&]() -> cove::task<> {
+            co_await cove::sleep_for(1s);
+            queue.wake_one();
+            scope.cancel();
+        };
+        cove::task_group group;
+        group.spawn(wakes_and_cancels());
+        const auto results = co_await scope.run(cove::race(queue.wait(), after(1h, 1)));
+        REQUIRE(results);
+        CHECK(std::get<0>(*results));
+        CHECK_FALSE(std::get<1>(*results));
+        co_await group.join();
+    };
+    test::run(body());
+}
+
+TEST_CASE("a race waits for the clean-up of those who lost") {
+    auto body = []() -> cove::task<> {
+        auto loses_slowly = []() -> cove::task<> {
+            bool was_canceled = false;
+            try {
+                co_await cove::sleep_for(1h);
+            } catch (const cove::canceled&) {
+                was_canceled = true;
+            }
+            if (was_canceled) co_await cove::shield(cove::sleep_for(10s));
+        };
+        const cove::time_point start = cove::now();
+        const auto results = co_await cove::race(loses_slowly(), after(1s, 2));
+        CHECK(std::get<1>(results) == 2);
+        CHECK(cove::now() - start >= 11s);
+        CHECK(cove::now() - start < 1min);
+    };
+    test::run(body());
+}
+
+TEST_CASE("a race around a scope that is canceled inside is decided by that") {
+    auto body = []() -> cove::task<> {
+        cove::cancel_scope scope;
+        cove::task_group group;
+        group.spawn(cancel_after(1s, scope));
+        const auto results = co_await cove::race(scope.run(after(1h, 1)), after(1h, 2));
+        REQUIRE(std::get<0>(results).has_value());
+        CHECK_FALSE(std::get<0>(results)->has_value());
+        co_await group.join();
+    };
+    test::run(body());
+}

@@ -1,0 +1,29 @@
+#include <support/allocations.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<long> counted{0};
+std::atomic<long> until_failure{-1};
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+    counted.fetch_add(1, std::memory_order_relaxed);
+    if (until_failure.load(std::memory_order_relaxed) >= 0 && until_failure.fetch_sub(1) == 0) throw std::bad_alloc();
+    if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
+    throw std::bad_alloc();
+}
+
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace test {
+
+long allocations() noexcept { return counted.load(std::memory_order_relaxed); }
+long fail_allocation_after(long others) noexcept { return until_failure.exchange(others); }
+
+}  // namespace test
