@@ -11,6 +11,8 @@ namespace {
 // Compilers spell a coroutine's name with its return type and parameters, or worse; its bare name stands before the
 // first parenthesis.
 std::string_view bare_name(std::string_view name) {
+    constexpr std::string_view unnamed = "(anonymous namespace)::";
+    if (const std::size_t at = name.find(unnamed); at != name.npos) name.remove_prefix(at + unnamed.size());
     name = name.substr(0, name.find('('));
     const std::size_t space = name.rfind(' ');
     return space == std::string_view::npos ? name : name.substr(space + 1);

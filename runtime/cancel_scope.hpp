@@ -33,7 +33,7 @@ class run_in_scope;
 // A scope that its owner can cancel: `co_await scope.run(operation)` waits inside it.
 //
 // Concurrency: the thread of its loop. Lifetime: must outlive what runs in it.
-class cancel_scope : private detail::timer, private detail::list_node<detail::child_scope_tag> {
+class cancel_scope final : private detail::timer, private detail::list_node<detail::child_scope_tag> {
 public:
     cancel_scope() noexcept = default;
     cancel_scope(const cancel_scope&) = delete;
@@ -166,6 +166,7 @@ private:
 // Gives an operation's result in an optional (a bool for void), empty when its scope absorbed a cancellation.
 template <class Result, class Finish, class Absorbed>
 auto optional_result(Finish finish, Absorbed absorbed) {
+    static_assert(!std::is_reference_v<Result>, "a reference cannot be optional: let the operation give a pointer");
     using optional = std::conditional_t<std::is_void_v<Result>, bool, std::optional<Result>>;
     try {
         if constexpr (std::is_void_v<Result>) {

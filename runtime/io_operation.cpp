@@ -11,7 +11,8 @@ namespace cove {
 bool io_operation::start(detail::promise_base& frame) {
     if (!may_wait(frame)) return false;
     loop& running = frame.scope->own_loop();
-    if (target_ != nullptr ? !target_->is_open() : fd_ < 0) {
+    constexpr int number_max = 1 << 22;  // no system has so many; the reactor's table grows with the largest number
+    if (target_ != nullptr ? !target_->is_open() : fd_ < 0 || fd_ > number_max) {
         outcome_ = target_ != nullptr ? detail::raw(errc::closed) : -EBADF;
         return false;
     }

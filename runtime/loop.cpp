@@ -4,7 +4,6 @@
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/signals.hpp>
 
-#include <algorithm>
 #include <utility>
 
 namespace cove {
@@ -51,7 +50,7 @@ void loop::poll() {
     if (ready_.empty()) {
         const time_point wake = timers_.next_wake();
         if (wake != time_point::max())
-            timeout = std::max(wake - now(), duration::zero());
+            timeout = time_until(wake);
         else if (can_be_woken())
             timeout = duration(-1);
         else
@@ -63,6 +62,12 @@ void loop::poll() {
     inbox_->run_all();
     deliver_signals();
     if (!timers_.empty()) timers_.expire(now());
+}
+
+// Zero for what is past, however long ago.
+duration loop::time_until(time_point wake) const noexcept {
+    const time_point present = now();
+    return wake > present ? wake - present : duration::zero();
 }
 
 bool loop::can_be_woken() noexcept {

@@ -69,6 +69,7 @@ public:
 
     void set_timer(detail::timer& item, time_point deadline) noexcept { timers_.set(item, deadline); }
     time_point now() const noexcept { return os_.now(); }
+    duration time_until(time_point wake) const noexcept;
 
     kernel& os() const noexcept { return os_; }
     detail::reactor& reactor() noexcept { return reactor_; }

@@ -25,8 +25,8 @@ public:
     ~loop_handle();
 
     // Runs function on the loop's thread, after what this thread has posted before. Functions must not throw.
-    // Result: false when the loop has ended or ends before it gets to it; the function is then destroyed unrun, at once
-    // on this thread in the first case. Throws: std::bad_alloc.
+    // Result: false when the loop has ended; the function is then destroyed at once, on this thread. A loop that ends
+    // before it gets to a function destroys it unrun. Throws: std::bad_alloc.
     // Concurrency: any thread, at any time. The one entry of cove that is thread-safe.
     template <class Function>
     bool post(Function function) const {

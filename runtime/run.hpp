@@ -19,7 +19,7 @@ struct run_options {
 
     // SIGINT and SIGTERM cancel the main task; a second one ends the process, as it would without cove.
     bool stop_on_signals = true;
-    // What to run on, instead of Linux.
+    // What to run on, instead of Linux. Must outlive every loop_handle of the loop.
     kernel* os = nullptr;
 };
 

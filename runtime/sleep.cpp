@@ -19,7 +19,7 @@ bool sleep_operation::start(promise_base& frame) noexcept {
 
 std::string sleep_operation::describe() const {
     if (deadline_ == time_point::min()) return "yield";
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(own_loop().time_until(deadline_));
     return "sleep, " + std::to_string(left.count()) + " ms left";
 }
 

@@ -56,7 +56,8 @@ struct task_promise<void> : task_promise_base<void> {
 //
 // `co_await some_task()` starts it, waits for its end, and gives its result or throws what it threw. T is void, a value
 // (move-only is enough) or a reference. Awaiting never uses stack: a loop may await any number of tasks, and a chain of
-// tasks be of any depth, in every build.
+// tasks be of any depth, in every build. Only a chain that is destroyed while it is suspended takes stack for each of its
+// frames: some 80 bytes in a release build, up to 800 under AddressSanitizer.
 //
 // Cancellation: a task inherits the cancel scope of whoever awaits or spawns it; awaiting a task in a canceled scope
 // still starts it, and its first wait throws `canceled`.

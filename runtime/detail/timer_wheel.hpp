@@ -46,7 +46,8 @@ public:
     // the earliest slot, the slot's beginning. time_point::max() when there is none.
     time_point next_wake() noexcept;
 
-    // Expires every timer whose deadline is not after now, in the order of their deadlines.
+    // Expires every timer whose deadline is not after now, in the order of their deadlines; those that were past when they
+    // were set, in the order of setting.
     void expire(time_point now) noexcept;
 
 private:

@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -356,7 +357,10 @@ TEST_CASE("wait: room that its first waiter does not use goes to the next") {
                 first.emplace();
                 cove::task_group second, writer;
                 // An empty message needs no room; a destroyed coroutine needs none either.
-                first->spawn([&]() -> task<> { (void)co_await box.push(destroyed ? message("2") : message()); });
+                first->spawn([&]() -> task<> {
+                    message unused = destroyed ? message("2") : message();
+                    (void)co_await box.push(std::move(unused));
+                });
                 second.spawn([&]() -> task<> { (void)co_await box.push(message("3")); });
                 co_await cove::yield();
                 std::error_code error;
