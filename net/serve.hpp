@@ -69,8 +69,8 @@ task<> session(Handler& handler, tcp_stream peer, const serve_options& options, 
 // in the same way.
 template <class Handler>
 task<> serve(tcp_listener listener, Handler handler, serve_options options = serve_options()) {
-    task_group sessions(current_scope(), true);  // shielded: they are canceled here, once their grace is over
     wait_queue session_ended("serve: a session to end");
+    task_group sessions(current_scope(), true);  // shielded: they are canceled here, once their grace is over
     bool stopped = false;
     std::exception_ptr failure;
     try {

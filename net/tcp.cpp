@@ -16,6 +16,12 @@ void checked(long result, const char* operation, const std::string& subject) {
     if (result < 0) detail::throw_error(detail::to_error_code(result), operation, subject);
 }
 
+void checked_on(const descriptor& socket, long result, const char* operation) {
+    if (result >= 0) return;
+    const address peer = detail::peer_address_of(socket.os(), socket.number());
+    checked(result, operation, peer.size() > 0 ? peer.to_string() : std::string());
+}
+
 template <class Value>
 int set(const descriptor& socket, int level, int name, const Value& value) noexcept {
     return socket.os().set_option(socket.number(), level, name, &value, sizeof value);
@@ -23,8 +29,7 @@ int set(const descriptor& socket, int level, int name, const Value& value) noexc
 
 template <class Value>
 void set_checked(const descriptor& socket, int level, int name, const Value& value, const char* operation) {
-    const long result = socket.is_open() ? set(socket, level, name, value) : detail::raw(errc::closed);
-    checked(result, operation, {});
+    checked_on(socket, socket.is_open() ? set(socket, level, name, value) : detail::raw(errc::closed), operation);
 }
 
 // What accept(2) reports of a connection that is gone already, or of the network it came from: the next one may be well.
@@ -59,8 +64,8 @@ detail::connect_operation tcp_stream::connect(const address& peer) noexcept { re
 detail::connect_operation tcp_stream::connect(std::string_view peer) { return connect(address::parse(peer)); }
 
 void tcp_stream::shutdown_write() {
-    const long result = is_open() ? socket_.os().shutdown(socket_.number(), SHUT_WR) : detail::raw(errc::closed);
-    checked(result, "shutdown", {});
+    checked_on(socket_, is_open() ? socket_.os().shutdown(socket_.number(), SHUT_WR) : detail::raw(errc::closed),
+               "shutdown");
 }
 
 task<> tcp_stream::close_gracefully(duration patience) {

@@ -94,7 +94,8 @@ public:
     bool is_open() const noexcept { return socket_.is_open(); }
 
     // Half-closes, reads and drops what the peer still sends until it closes too, for at most `patience` and a megabyte,
-    // and closes. Throws nothing of the network's. Cancellation: closes at once, and throws.
+    // and closes; at once if another coroutine is reading. Throws nothing of the network's. Cancellation: closes at once,
+    // and throws.
     task<> close_gracefully(duration patience = std::chrono::seconds(5));
 
     // Options, as tcp(7) and socket(7) have them. They throw std::system_error when the kernel refuses.

@@ -59,7 +59,7 @@ using strings = std::vector<std::string>;
 
 TEST_CASE("lines come without their ends, however the bytes arrive") {
     const std::string text = "first\nsecond\r\n\n\r\na\rb\r\r\n last \n";
-    for (const std::size_t piece : {1, 2, 3, 5, 7, 100}) {
+    for (const std::size_t piece : {1U, 2U, 3U, 5U, 7U, 100U}) {
         const what_was_read read = lines_of(text, piece);
         CHECK(read.lines == strings{"first", "second", "", "", "a\rb\r", " last "});
         CHECK(!read.error);
@@ -68,7 +68,7 @@ TEST_CASE("lines come without their ends, however the bytes arrive") {
 
 TEST_CASE("lines hold any bytes, zeros as well") {
     const std::string binary("\0\x01\xff\x80\r\0x", 7);
-    for (const std::size_t piece : {1, 100}) {
+    for (const std::size_t piece : {1U, 100U}) {
         const what_was_read read = lines_of(binary + '\n' + binary + "\r\n", piece);
         CHECK(read.lines == strings{binary, binary});
     }
@@ -88,7 +88,7 @@ TEST_CASE("an empty stream has no lines, and the end may be asked for again") {
 }
 
 TEST_CASE("a stream that ends in the middle of a line is an error, and partial() gives what there was") {
-    for (const std::size_t piece : {1, 100}) {
+    for (const std::size_t piece : {1U, 100U}) {
         const what_was_read read = lines_of("whole\nand a ha", piece);
         CHECK(read.lines == strings{"whole"});
         CHECK(read.error == cove::errc::end_of_stream);
