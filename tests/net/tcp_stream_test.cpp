@@ -397,7 +397,8 @@ TEST_CASE("options reach the socket, and on a closed stream they throw closed") 
         CHECK(option_of<int>(s, SOL_SOCKET, SO_RCVBUF) == 40'000);  // socket(7): the kernel doubles it
         s.set_send_buffer(20'000);
         CHECK(option_of<int>(s, SOL_SOCKET, SO_SNDBUF) == 40'000);
-        CHECK_THROWS_WITH_AS(s.set_keep_alive(true, 0s), "set_keep_alive: Invalid argument", std::system_error);
+        const std::string refused = "set_keep_alive " + s.peer_address().to_string() + ": Invalid argument";
+        CHECK_THROWS_WITH_AS(s.set_keep_alive(true, 0s), refused.c_str(), std::system_error);
         CHECK(s.local_address() == pair.right.peer_address());
         s.close();
         CHECK_THROWS_WITH_AS(s.set_nodelay(true), "set_nodelay: the descriptor is closed", std::system_error);
