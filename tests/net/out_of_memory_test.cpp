@@ -59,7 +59,7 @@ cove::task<> serve_and_ask(long others, std::optional<int>& lost, bool& swept) {
 
 }  // namespace
 
-TEST_CASE("a server outlives the failure of any one of its allocations") {
+TEST_CASE("a server outlives the failure of any one of its allocations" * doctest::skip(!test::counts_allocations)) {
     cove::run_options options;
     options.stop_on_signals = false;
     bool swept = false;

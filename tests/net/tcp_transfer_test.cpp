@@ -189,7 +189,7 @@ long allocations_of(task<> (*echo)(cove::tcp_stream&)) {
 
 }  // namespace
 
-TEST_CASE("an echoed message allocates nothing") {
+TEST_CASE("an echoed message allocates nothing" * doctest::skip(!test::counts_allocations)) {
     CHECK(allocations_of(echo_by_read) == 0);
     CHECK(allocations_of(echo_by_receive) == 0);
     const long before = test::allocations();

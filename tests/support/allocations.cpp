@@ -4,12 +4,20 @@
 #include <cstdlib>
 #include <new>
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COVE_THREAD_SANITIZER
+#endif
+#endif
+
 namespace {
 
 std::atomic<long> counted{0};
 std::atomic<long> until_failure{-1};
 
 }  // namespace
+
+#if !defined(__SANITIZE_THREAD__) && !defined(COVE_THREAD_SANITIZER)
 
 void* operator new(std::size_t size) {
     counted.fetch_add(1, std::memory_order_relaxed);
@@ -20,6 +28,8 @@ void* operator new(std::size_t size) {
 
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+#endif
 
 namespace test {
 
