@@ -7,7 +7,6 @@
 #include <cove/runtime/cancel_scope.hpp>
 #include <cove/runtime/clock.hpp>
 #include <cove/runtime/error.hpp>
-#include <cove/runtime/result.hpp>
 #include <cove/runtime/task.hpp>
 #include <cove/runtime/timeout.hpp>
 #include <cove/runtime/wait_queue.hpp>

@@ -138,6 +138,24 @@ protected:
         return operation_.await_resume();
     }
 
+    // Gives it in an optional (a bool for void), empty when this scope absorbed a cancellation.
+    auto finish_optional() {
+        using result = await_result_t<Awaitable>;
+        static_assert(!std::is_reference_v<result>, "a reference cannot be optional: let the operation give a pointer");
+        using optional = std::conditional_t<std::is_void_v<result>, bool, std::optional<result>>;
+        try {
+            if constexpr (std::is_void_v<result>) {
+                finish();
+                return true;
+            } else {
+                return optional(finish());
+            }
+        } catch (const canceled&) {
+            if (!absorbed_) throw;
+            return optional();
+        }
+    }
+
 private:
     struct leaving {
         scoped_await& self;
@@ -163,24 +181,6 @@ private:
     Awaitable operation_;
 };
 
-// Gives an operation's result in an optional (a bool for void), empty when its scope absorbed a cancellation.
-template <class Result, class Finish, class Absorbed>
-auto optional_result(Finish finish, Absorbed absorbed) {
-    static_assert(!std::is_reference_v<Result>, "a reference cannot be optional: let the operation give a pointer");
-    using optional = std::conditional_t<std::is_void_v<Result>, bool, std::optional<Result>>;
-    try {
-        if constexpr (std::is_void_v<Result>) {
-            finish();
-            return true;
-        } else {
-            return optional(finish());
-        }
-    } catch (const canceled&) {
-        if (!absorbed()) throw;
-        return optional();
-    }
-}
-
 template <class Awaitable>
 class [[nodiscard]] run_in_scope : public scoped_await<Awaitable> {
 public:
@@ -191,10 +191,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> awaiting) {
         return this->suspend_in(target_, awaiting, false);
     }
-    auto await_resume() {
-        return optional_result<await_result_t<Awaitable>>([&]() -> await_result_t<Awaitable> { return this->finish(); },
-                                                          [&] { return this->absorbed_; });
-    }
+    auto await_resume() { return this->finish_optional(); }
 
 private:
     cancel_scope& target_;

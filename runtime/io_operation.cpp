@@ -33,9 +33,7 @@ bool io_operation::start(detail::promise_base& frame) {
 }
 
 bool io_operation::requeue_in(detail::slot& slot, detail::promise_base& frame) noexcept {
-    slot_ = &slot;
-    slot.place(direction_) = this;
-    ++slot.home->waiting;
+    enter_slot(slot);
     suspend(frame);
     wake();
     return true;
@@ -47,9 +45,7 @@ bool io_operation::start_waiting(detail::promise_base& frame) {
 }
 
 bool io_operation::wait_in(detail::slot& slot, detail::promise_base& frame) {
-    slot_ = &slot;
-    slot.place(direction_) = this;
-    ++slot.home->waiting;
+    enter_slot(slot);
     const long armed = slot.home->arm(slot, direction_);
     if (armed < 0) {
         leave_slot();
@@ -91,6 +87,12 @@ bool io_operation::attempt() noexcept {
 bool io_operation::withdraw() noexcept {
     if (slot_ != nullptr) leave_slot();
     return true;
+}
+
+void io_operation::enter_slot(detail::slot& slot) noexcept {
+    slot_ = &slot;
+    slot.place(direction_) = this;
+    ++slot.home->waiting;
 }
 
 void io_operation::leave_slot() noexcept {

@@ -84,6 +84,7 @@ private:
     bool wait_in(detail::slot& slot, detail::promise_base& frame);
     bool requeue_in(detail::slot& slot, detail::promise_base& frame) noexcept;
     long try_now(detail::slot& slot) noexcept;
+    void enter_slot(detail::slot& slot) noexcept;
     void leave_slot() noexcept;
     bool attempt() noexcept final;
     bool withdraw() noexcept final;

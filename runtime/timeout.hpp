@@ -70,10 +70,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> awaiting) {
         return this->suspend_until(awaiting);
     }
-    auto await_resume() {
-        return optional_result<await_result_t<Awaitable>>([&]() -> await_result_t<Awaitable> { return this->finish(); },
-                                                          [&] { return this->absorbed_; });
-    }
+    auto await_resume() { return this->finish_optional(); }
 };
 
 template <class Awaitable>

@@ -19,6 +19,12 @@ constexpr std::uint32_t read_ends = ends | kernel::event_read_hang_up | kernel::
 constexpr std::uint32_t everything =
     kernel::event_in | kernel::event_out | kernel::event_read_hang_up | kernel::event_urgent | kernel::event_edge;
 
+// Ends what waits for a slot. Its last waiter may return a borrowed slot, so both are read first.
+void abandon_all(slot& item, errc why) noexcept {
+    for (io_operation* waiting_one : {item.reader, item.writer})
+        if (waiting_one != nullptr) waiting_one->abandon(raw(why));
+}
+
 }  // namespace
 
 reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()) {
@@ -74,8 +80,7 @@ slot& reactor::attach(descriptor& owner, int fd) {
 }
 
 void reactor::detach(slot& item) noexcept {
-    for (io_operation* waiting_one : {item.reader, item.writer})
-        if (waiting_one != nullptr) waiting_one->abandon(raw(errc::closed));
+    abandon_all(item, errc::closed);
     // Removed before it is closed: a description that lives on elsewhere (dup, fork, SCM_RIGHTS) would stay registered,
     // beyond reach. It fails only if the number was closed behind our back, and then there is nothing to remove.
     if (item.registered) control(kernel::registration::remove, item, 0);
@@ -130,9 +135,7 @@ long reactor::arm(slot& item, direction d) noexcept {
 bool reactor::turn_away_borrowers(int fd) noexcept {
     const auto number = static_cast<std::size_t>(fd);
     if (number >= borrowed_.size() || borrowed_[number] == nullptr) return false;
-    slot& item = *borrowed_[number];
-    for (io_operation* borrower : {item.reader, item.writer})
-        if (borrower != nullptr) borrower->abandon(raw(errc::busy));
+    abandon_all(*borrowed_[number], errc::busy);
     return true;
 }
 
