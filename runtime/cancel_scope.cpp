@@ -2,6 +2,8 @@
 
 #include <cove/runtime/loop.hpp>
 
+#include <algorithm>
+
 namespace cove {
 
 void cancel_scope::enter(cancel_scope& parent, bool shielded) noexcept {
@@ -27,20 +29,36 @@ void cancel_scope::leave() noexcept {
     parent_ = nullptr;
 }
 
-void cancel_scope::set_deadline(time_point deadline) noexcept {
+void cancel_scope::set_deadline(time_point deadline, const cancel_reason& reason) noexcept {
     deadline_ = deadline;
+    if (!cancel_called_) reason_ = reason;
     timer::unlink();
     if (parent_ != nullptr && deadline != time_point::max()) loop_->set_timer(*this, deadline);
 }
 
-void cancel_scope::expire() noexcept {
-    deadline_passed_ = true;
-    cancel();
-}
+void cancel_scope::expire() noexcept { cancel(reason_); }
 
-void cancel_scope::cancel() noexcept {
+void cancel_scope::cancel(const cancel_reason& reason) noexcept {
+    if (!cancel_called_) reason_ = reason;
     cancel_called_ = true;
     cancel_from_outside();
+}
+
+const cancel_reason& cancel_scope::reason() const noexcept {
+    const cancel_scope* outermost = this;
+    while (!outermost->shielded_ && outermost->parent_ != nullptr && outermost->parent_->canceled_)
+        outermost = outermost->parent_;
+    return outermost->reason_;
+}
+
+time_point cancel_scope::effective_deadline() const noexcept {
+    if (canceled_) return time_point::min();
+    time_point earliest = deadline_;
+    for (const cancel_scope* scope = this; !scope->shielded_ && scope->parent_ != nullptr;) {
+        scope = scope->parent_;
+        earliest = std::min(earliest, scope->deadline_);
+    }
+    return earliest;
 }
 
 void cancel_scope::cancel_from_outside() noexcept {

@@ -12,8 +12,10 @@
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/waiter.hpp>
 
+#include <concepts>
 #include <coroutine>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -25,6 +27,12 @@ struct child_scope_tag;
 // What co_await of an Awaitable gives.
 template <class Awaitable>
 using await_result_t = decltype(std::declval<Awaitable&>().await_resume());
+
+// An operation that says without an exception whether it was canceled.
+template <class Operation>
+concept tells_cancellation = requires(const Operation& operation) {
+    { operation.was_canceled() } -> std::same_as<bool>;
+};
 
 template <class Awaitable>
 class run_in_scope;
@@ -41,13 +49,28 @@ public:
     ~cancel_scope() { leave(); }
 
     // Cancels everything that waits in this scope, now and later. Runs no coroutine; calling it again does nothing.
-    void cancel() noexcept;
+    // what and where are the reason that `canceled` and stacks show.
+    void cancel(const char* what = "cancel()", std::source_location where = std::source_location::current()) noexcept {
+        cancel(cancel_reason{what, duration::zero(), where});
+    }
+    void cancel(const cancel_reason& reason) noexcept;
 
     // Returns whether cancel() was called, or the deadline passed, here or in a scope around this one.
     bool is_canceled() const noexcept { return canceled_; }
 
+    // Returns why this scope is canceled: the reason of the outermost scope whose cancellation reached it.
+    const cancel_reason& reason() const noexcept;
+
     // Cancels the scope at this point in time; a later call replaces an earlier one, time_point::max() lifts it.
-    void set_deadline(time_point deadline) noexcept;
+    void set_deadline(time_point deadline, const char* what = "deadline",
+                      std::source_location where = std::source_location::current()) noexcept {
+        set_deadline(deadline, cancel_reason{what, duration::zero(), where});
+    }
+    void set_deadline(time_point deadline, const cancel_reason& reason) noexcept;
+
+    // Returns when this scope will be canceled by a deadline, its own or that of a scope around it; time_point::max() if
+    // by none, time_point::min() once it is canceled.
+    time_point effective_deadline() const noexcept;
 
     // Awaits an operation inside this scope.
     // Result: what it gives, in an optional that is empty when this scope was canceled first (for void: true, or false).
@@ -67,7 +90,8 @@ public:
     // scope around it was.
     bool absorbs() const noexcept { return cancel_called_ && (parent_ == nullptr || shielded_ || !parent_->canceled_); }
 
-    bool deadline_passed() const noexcept { return deadline_passed_; }
+    // The scope around this one; null for a root.
+    const cancel_scope* parent() const noexcept { return parent_; }
     loop& own_loop() const noexcept { return *loop_; }
     void add(waiter& suspended) noexcept { waiters_.push_back(suspended); }
 
@@ -92,14 +116,17 @@ private:
     detail::intrusive_list<cancel_scope, detail::child_scope_tag> children_;
     detail::intrusive_list<waiter, detail::scope_tag> waiters_;
     time_point deadline_ = time_point::max();
+    cancel_reason reason_;  // of the cancellation, or of the deadline that is to come
     bool canceled_ = false;
     bool cancel_called_ = false;
     bool shielded_ = false;
-    bool deadline_passed_ = false;
 };
 
 // Returns the scope that the running coroutine waits in.
 cancel_scope& current_scope() noexcept;
+
+// Returns when the running coroutine will be canceled by a deadline: see cancel_scope::effective_deadline().
+inline time_point current_deadline() noexcept { return current_scope().effective_deadline(); }
 
 namespace detail {
 
@@ -132,10 +159,29 @@ protected:
         }
     }
 
+    // Leaves the scope at the end of a block.
+    struct leaving {
+        scoped_await& self;
+        ~leaving() { self.leave(); }
+    };
+
     // Gives the operation's result, once the scope has been left.
     await_result_t<Awaitable> finish() {
         const leaving guard{*this};
         return operation_.await_resume();
+    }
+
+    // Returns whether the operation was canceled and this scope, which is left then, has absorbed that; throws `canceled`
+    // where it has not. Exceptions are dear: where they can be told without, time-outs are.
+    bool absorbs_cancellation() {
+        if constexpr (tells_cancellation<Awaitable>) {
+            if (!operation_.was_canceled()) return false;
+            leave();
+            if (!absorbed_) static_cast<void>(operation_.await_resume());
+            return true;
+        } else {
+            return false;
+        }
     }
 
     // Gives it in an optional (a bool for void), empty when this scope absorbed a cancellation.
@@ -143,6 +189,7 @@ protected:
         using result = await_result_t<Awaitable>;
         static_assert(!std::is_reference_v<result>, "a reference cannot be optional: let the operation give a pointer");
         using optional = std::conditional_t<std::is_void_v<result>, bool, std::optional<result>>;
+        if (absorbs_cancellation()) return optional();
         try {
             if constexpr (std::is_void_v<result>) {
                 finish();
@@ -157,11 +204,6 @@ protected:
     }
 
 private:
-    struct leaving {
-        scoped_await& self;
-        ~leaving() { self.leave(); }
-    };
-
     void leave() noexcept {
         if (scope_ == nullptr) return;
         frame_->scope = outer_;
@@ -176,8 +218,6 @@ private:
 
 protected:
     bool absorbed_ = false;  // set on leaving: a `canceled` was this scope's own and ends here
-
-private:
     Awaitable operation_;
 };
 

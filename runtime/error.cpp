@@ -12,7 +12,7 @@ public:
     std::string message(int code) const override {
         switch (static_cast<errc>(code)) {
             case errc::end_of_stream: return "the stream ended too early";
-            case errc::closed: return "the descriptor is closed";
+            case errc::closed: return "it is closed";
             case errc::busy: return "another coroutine is already waiting";
             case errc::line_too_long: return "the line is too long";
             case errc::invalid_address: return "not an address";
@@ -59,14 +59,35 @@ const std::error_category& error_category() noexcept {
     return instance;
 }
 
+std::string cancel_reason::to_string() const {
+    std::string text = std::string("canceled by ") + (what != nullptr ? what : "its own code");
+    if (limit > duration::zero()) text += '(' + print(limit) + ')';
+    if (where.line() > 0)
+        text += " at " + std::string(detail::file_name(where.file_name())) + ':' + std::to_string(where.line());
+    return text;
+}
+
 timed_out::timed_out(duration limit) : std::system_error(errc::timed_out, "not finished within " + print(limit)) {}
+timed_out::timed_out() : std::system_error(errc::timed_out, "not finished by its deadline") {}
 
 namespace detail {
+
+std::string_view file_name(std::string_view path) noexcept { return path.substr(path.rfind('/') + 1); }
 
 std::error_code to_error_code(long outcome) noexcept {
     if (outcome >= 0) return {};
     if (outcome <= -own_error_base) return static_cast<errc>(-outcome - own_error_base);
     return {static_cast<int>(-outcome), std::generic_category()};
+}
+
+// Compilers spell a coroutine's name with its return type and parameters, or worse; its bare name stands before the
+// first parenthesis.
+std::string_view bare_name(std::string_view name) noexcept {
+    constexpr std::string_view unnamed = "(anonymous namespace)::";
+    if (const std::size_t at = name.find(unnamed); at != name.npos) name.remove_prefix(at + unnamed.size());
+    name = name.substr(0, name.find('('));
+    const std::size_t space = name.rfind(' ');
+    return space == std::string_view::npos ? name : name.substr(space + 1);
 }
 
 void throw_error(std::error_code code, const char* operation, const std::string& subject) {

@@ -88,6 +88,9 @@ public:
     virtual int subscribe(int signo, signal_mailbox& mailbox) noexcept = 0;
     virtual void unsubscribe(int signo, signal_mailbox& mailbox) noexcept = 0;
 
+    // Returns 64 bits that nobody can foretell; where a simulation wants to repeat itself, those that its seed gives.
+    virtual std::uint64_t random() noexcept = 0;
+
     // Counts the forks between the first process and this one: a poller must not be used where the number differs
     // from that at its creation, because parent and child would share its registrations.
     virtual unsigned fork_count() noexcept = 0;

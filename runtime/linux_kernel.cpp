@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,6 +163,13 @@ public:
         if (mailbox.wanted.load() != 0) return;
         replace_mailbox(&mailbox, nullptr);
         while (handlers_running.load() != 0) ::sched_yield();  // only while another thread is inside the handler
+    }
+
+    std::uint64_t random() noexcept override {
+        std::uint64_t bits = 0;
+        while (::getrandom(&bits, sizeof bits, 0) < 0) {  // EINTR; up to 256 bytes come whole
+        }
+        return bits;
     }
 
     unsigned fork_count() noexcept override { return forks.load(std::memory_order_relaxed); }

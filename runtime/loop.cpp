@@ -34,15 +34,19 @@ loop& loop::current() noexcept {
 loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
-void loop::turn() {
+void loop::begin_turn() {
     ++turns_;
     if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
     snapshot_.splice_back(ready_);
-    while (runnable* item = snapshot_.pop_front()) {
-        budget_ = budget_per_resume;
-        ++resumed_since_poll_;
-        item->run();
-    }
+}
+
+bool loop::run_next() noexcept {
+    runnable* item = snapshot_.pop_front();
+    if (item == nullptr) return false;
+    budget_ = budget_per_resume;
+    ++resumed_since_poll_;
+    item->run();
+    return true;
 }
 
 void loop::poll() {

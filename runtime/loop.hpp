@@ -55,7 +55,16 @@ public:
 
     // Makes one turn: waits for something to do if there is nothing, and does what is ready. Throws deadlock_error when
     // everything waits and nothing can ever wake it, and std::system_error when the kernel refuses to wait.
-    void turn();
+    void turn() {
+        begin_turn();
+        while (run_next()) {
+        }
+    }
+
+    // A turn by its parts, for those who want to look on, or to interfere, between one coroutine and the next: takes the
+    // snapshot, and runs the first of what is left of it; false: nothing is left.
+    void begin_turn();
+    bool run_next() noexcept;
 
     // Puts an item at the back of the ready queue.
     void make_ready(runnable& item) noexcept { ready_.push_back(item); }

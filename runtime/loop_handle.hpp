@@ -27,7 +27,7 @@ public:
     // Runs function on the loop's thread, after what this thread has posted before. Functions must not throw.
     // Result: false when the loop has ended; the function is then destroyed at once, on this thread. A loop that ends
     // before it gets to a function destroys it unrun. Throws: std::bad_alloc.
-    // Concurrency: any thread, at any time. The one entry of cove that is thread-safe.
+    // Concurrency: any thread, at any time. What else of cove is for several threads says so: remote_channel, remote_event.
     template <class Function>
     bool post(Function function) const {
         static_assert(std::is_invocable_v<Function&>, "post takes a function without arguments");

@@ -64,6 +64,11 @@ public:
     auto await_suspend(std::coroutine_handle<Promise> awaiting) {
         return operation_.await_suspend(awaiting);
     }
+    bool was_canceled() const noexcept
+        requires tells_cancellation<Awaitable>
+    {
+        return operation_.was_canceled();
+    }
     result<await_result_t<Awaitable>> await_resume() {
         if constexpr (requires { operation_.take_result(); }) {
             return operation_.take_result();

@@ -11,13 +11,14 @@ namespace cove::detail {
 namespace {
 
 task<> cancel_on_signal(cancel_scope& main_scope, bool& stopped) {
+    int signo = 0;
     {
         signal_set stop{SIGINT, SIGTERM};
         stop.unref();
-        co_await stop.next();
+        signo = co_await stop.next();
     }  // from here on the signals do what they did before: a second one ends the process
     stopped = true;
-    main_scope.cancel();
+    main_scope.cancel(signo == SIGINT ? "SIGINT" : "SIGTERM", {});
 }
 
 }  // namespace

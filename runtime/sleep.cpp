@@ -5,7 +5,7 @@
 
 namespace cove::detail {
 
-bool sleep_operation::start(promise_base& frame) noexcept {
+bool timed_wait::start(promise_base& frame) noexcept {
     if (!may_wait(frame)) return false;
     suspend(frame);
     loop& running = own_loop();
@@ -17,7 +17,7 @@ bool sleep_operation::start(promise_base& frame) noexcept {
     return true;
 }
 
-std::string sleep_operation::describe() const {
+std::string timed_wait::describe() const {
     if (deadline_ == time_point::min()) return "yield";
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(own_loop().time_until(deadline_));
     return "sleep, " + std::to_string(left.count()) + " ms left";

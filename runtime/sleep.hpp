@@ -12,20 +12,22 @@ namespace cove {
 
 namespace detail {
 
-class [[nodiscard]] sleep_operation final : public waiter, private timer {
+// What sleeps and ticks have in common.
+class timed_wait : public waiter, private timer {
 public:
-    // Until deadline, or for length from the moment it is awaited.
-    explicit sleep_operation(time_point deadline) noexcept : deadline_(deadline) {}
-    explicit sleep_operation(duration length) noexcept : length_(length) {}
-
     bool await_ready() const noexcept { return false; }
     template <cove_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         return start(awaiting.promise());
     }
-    void await_resume() const { throw_if_canceled(); }
-
     std::string describe() const override;
+
+protected:
+    // Until deadline, or for length from the moment it is awaited.
+    explicit timed_wait(time_point deadline) noexcept : deadline_(deadline) {}
+    explicit timed_wait(duration length) noexcept : length_(length) {}
+    timed_wait(const timed_wait&) noexcept = default;
+    ~timed_wait() = default;
 
 private:
     bool start(promise_base& frame) noexcept;
@@ -37,6 +39,13 @@ private:
 
     duration length_ = duration::zero();
     time_point deadline_ = time_point::min();
+};
+
+class [[nodiscard]] sleep_operation final : public timed_wait {
+public:
+    explicit sleep_operation(time_point deadline) noexcept : timed_wait(deadline) {}
+    explicit sleep_operation(duration length) noexcept : timed_wait(length) {}
+    void await_resume() const { throw_if_canceled(); }
 };
 
 }  // namespace detail

@@ -2,10 +2,12 @@
 
 #pragma once
 
+#include <cove/runtime/attributes.hpp>
 #include <cove/runtime/detail/execution.hpp>
 #include <cove/runtime/detail/outcome.hpp>
 #include <cove/runtime/error.hpp>
 
+#include <source_location>
 #include <utility>
 
 namespace cove {
@@ -13,10 +15,26 @@ namespace cove {
 template <class T>
 class task;
 
+// Sets what is called with the text of a report about a task that was never awaited; null: it is printed to stderr, as
+// it is at first. Returns what was set before. Concurrency: any thread.
+using unawaited_handler = void (*)(const char* report);
+unawaited_handler set_unawaited_handler(unawaited_handler handler) noexcept;
+
 namespace detail {
 
 template <class T>
 struct task_promise;
+
+// Reports a frame that is dropped unstarted, unless an exception or the destruction of what owned it took it along.
+void report_unawaited(const promise_base& frame) noexcept;
+
+// Stands while a frame is destroyed: what is dropped with it is not reported.
+struct destroying_guard {
+    destroying_guard() noexcept { ++this_thread.destroying; }
+    destroying_guard(const destroying_guard&) = delete;
+    destroying_guard& operator=(const destroying_guard&) = delete;
+    ~destroying_guard() { --this_thread.destroying; }
+};
 
 struct resume_continuation {
     bool await_ready() const noexcept { return false; }
@@ -31,7 +49,7 @@ template <class T>
 struct task_promise_base : promise_base {
     outcome<T> result;
 
-    task<T> get_return_object() noexcept;
+    task<T> get_return_object(std::source_location coroutine = std::source_location::current()) noexcept;
     std::suspend_always initial_suspend() const noexcept { return {}; }
     resume_continuation final_suspend() const noexcept { return {}; }
     void unhandled_exception() noexcept { result.set_exception(); }
@@ -62,11 +80,14 @@ struct task_promise<void> : task_promise_base<void> {
 // Cancellation: a task inherits the cancel scope of whoever awaits or spawns it; awaiting a task in a canceled scope
 // still starts it, and its first wait throws `canceled`.
 // Concurrency: a task belongs to the thread of the loop that runs it.
+// In builds without NDEBUG a task that is dropped without ever having been awaited, other than by an exception or along with
+// a frame that is destroyed, is reported, with the places of the coroutine and of the co_await after which it was dropped:
+// see set_unawaited_handler.
 // Lifetime: a task that is destroyed before it has ended takes its frame with it, and whatever the frame waits for is
-// withdrawn. Reference parameters must outlive the await, as must the closure of a lambda that is a coroutine
+// withdrawn. It must not outlive the frame that awaits it. Reference parameters must outlive the await, as must the closure of a lambda that is a coroutine
 // (task_group::spawn keeps that one alive for you).
 template <class T = void>
-class [[nodiscard]] task {
+class [[nodiscard]] COVE_CORO_RETURN_TYPE COVE_CORO_LIFETIMEBOUND task {
 public:
     using promise_type = detail::task_promise<T>;
     using value_type = T;
@@ -78,7 +99,12 @@ public:
         return *this;
     }
     ~task() {
-        if (frame_) frame_.destroy();
+        if (!frame_) return;
+#ifndef NDEBUG
+        if (frame_.promise().continuation == nullptr) detail::report_unawaited(frame_.promise());
+        const detail::destroying_guard guard;
+#endif
+        frame_.destroy();
     }
 
     bool await_ready() const noexcept { return false; }
@@ -106,7 +132,8 @@ private:
 };
 
 template <class T>
-task<T> detail::task_promise_base<T>::get_return_object() noexcept {
+task<T> detail::task_promise_base<T>::get_return_object(std::source_location coroutine) noexcept {
+    this->location = coroutine;
     return task<T>(static_cast<task_promise<T>&>(*this));
 }
 

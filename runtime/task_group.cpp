@@ -3,9 +3,12 @@
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
 
+#include <cxxabi.h>
+#include <typeinfo>
+
 namespace cove {
 
-void detail::child::promise_type::unhandled_exception() const noexcept { group->child_failed(); }
+void detail::child::promise_type::unhandled_exception() const noexcept { group->child_failed(location); }
 
 void detail::child::finish::await_suspend(std::coroutine_handle<promise_type> finished) const noexcept {
     finished.promise().group->child_ended(finished.promise());
@@ -15,6 +18,7 @@ task_group::~task_group() {
     if (children_.empty()) return;
     const detail::promise_base* running = detail::this_thread.current;
     while (running != nullptr && running->continuation != nullptr) running = running->continuation;
+    const detail::destroying_guard guard;
     while (detail::child::promise_type* left = children_.pop_front()) {
         if (left == running) detail::misuse("a task_group was destroyed by one of its own tasks");
         left->handle.destroy();
@@ -30,20 +34,15 @@ void task_group::start(detail::child::promise_type& added, std::source_location 
     scope_.own_loop().make_ready(added);
 }
 
-// Called inside the handler of what the child threw.
-void task_group::child_failed() noexcept {
-    try {
-        throw;
-    } catch (const canceled&) {
-        if (scope_.is_canceled()) {
-            child_was_canceled_ = true;
-            return;
-        }
-        if (!error_) error_ = std::current_exception();
-    } catch (...) {
-        if (!error_) error_ = std::current_exception();
+// Called inside the handler of what the child, spawned there, threw.
+void task_group::child_failed(std::source_location where) noexcept {
+    const std::type_info* thrown = abi::__cxa_current_exception_type();  // null for what is not C++'s
+    if (scope_.is_canceled() && thrown != nullptr && *thrown == typeid(canceled)) {
+        child_was_canceled_ = true;
+        return;
     }
-    scope_.cancel();
+    if (!error_) error_ = std::current_exception();
+    scope_.cancel("the failure of a task spawned", where);
 }
 
 void task_group::child_ended(detail::child::promise_type& ended) noexcept {
@@ -73,7 +72,7 @@ bool task_group::join_operation::withdraw() noexcept {
 void task_group::join_operation::await_resume() const {
     throw_if_canceled();
     group_->rethrow_failure();
-    if (group_->child_was_canceled_ && around_->is_canceled()) throw canceled();
+    if (group_->child_was_canceled_ && around_->is_canceled()) throw canceled(around_->reason());
 }
 
 std::string task_group::join_operation::describe() const {

@@ -89,8 +89,11 @@ public:
             start(call(std::move(spawned)).promise, where);
     }
 
-    // Cancels the tasks, those to come as well.
-    void cancel() noexcept { scope_.cancel(); }
+    // Cancels the tasks, those to come as well. what and where are the reason that `canceled` and stacks show.
+    void cancel(const char* what = "task_group::cancel()",
+                std::source_location where = std::source_location::current()) noexcept {
+        scope_.cancel(what, where);
+    }
 
     // Waits until all tasks have ended, those spawned meanwhile as well.
     // Throws: what the first failed task threw; `canceled`, once all have ended, where a scope around this group was
@@ -122,7 +125,7 @@ private:
     }
 
     void start(detail::child::promise_type& added, std::source_location where) noexcept;
-    void child_failed() noexcept;
+    void child_failed(std::source_location where) noexcept;
     void child_ended(detail::child::promise_type& ended) noexcept;
 
     cancel_scope scope_;

@@ -7,9 +7,9 @@
 namespace cove {
 
 bool waiter::may_wait(detail::promise_base& frame) noexcept {
-    if (!frame.scope->is_canceled()) return true;
-    state_ = state::canceled;
-    return false;
+    frame_ = &frame;
+    state_ = frame.scope->is_canceled() ? state::canceled : state::idle;
+    return state_ == state::idle;
 }
 
 void waiter::suspend(detail::promise_base& frame) noexcept {
@@ -42,9 +42,7 @@ void waiter::run() noexcept {
     detail::resume(*frame_);
 }
 
-void waiter::throw_if_canceled() const {
-    if (state_ == state::canceled) throw canceled();
-}
+void waiter::throw_canceled() const { throw canceled(frame_->scope->reason()); }
 
 loop& waiter::own_loop() const noexcept { return frame_->scope->own_loop(); }
 

@@ -37,7 +37,7 @@ class waiter : public runnable, public detail::list_node<detail::scope_tag> {
 public:
     waiter& operator=(const waiter&) = delete;
 
-    // The frame that waits; null before suspend().
+    // The frame that waits; null before it has begun to.
     const detail::promise_base* frame() const noexcept { return frame_; }
 
     // Has the loop call attempt() when this one's turn comes, and resume the coroutine if that returns true.
@@ -45,6 +45,11 @@ public:
 
     // Ends the wait: the coroutine is resumed when its turn comes, and a cancellation before that is too late.
     void finish() noexcept;
+
+    // Return whether the wait is over and the coroutine goes on, and whether it was canceled: for those who await it as a
+    // part of something, and want to know without an exception.
+    bool has_ended() const noexcept { return state_ > state::waiting && !runnable::linked(); }
+    bool was_canceled() const noexcept { return state_ == state::canceled; }
 
     // Says what is waited for, as stacks print it: "read fd 7".
     virtual std::string describe() const = 0;
@@ -64,8 +69,10 @@ protected:
 
     bool waiting() const noexcept { return state_ == state::waiting; }
     bool woken_but_not_resumed() const noexcept { return state_ == state::finished && runnable::linked(); }
-    bool was_canceled() const noexcept { return state_ == state::canceled; }
-    void throw_if_canceled() const;
+    void throw_if_canceled() const {
+        if (state_ == state::canceled) throw_canceled();
+    }
+    [[noreturn]] void throw_canceled() const;
 
     loop& own_loop() const noexcept;
 

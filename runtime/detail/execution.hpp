@@ -46,7 +46,7 @@ struct promise_base {
     std::coroutine_handle<> handle;
     promise_base* continuation = nullptr;  // the frame that awaits this one
     cancel_scope* scope = nullptr;  // what cancels this frame's waits, inherited from whoever awaits or spawns it
-    std::source_location location;  // of the co_await at which this frame last suspended
+    std::source_location location;  // of the co_await at which this frame last suspended; at first, of the coroutine
 
     static void* operator new(std::size_t size_bytes) { return frames.allocate(size_bytes); }
     static void operator delete(void* frame, std::size_t size_bytes) noexcept { frames.free(frame, size_bytes); }
@@ -66,9 +66,16 @@ struct thread_state {
     loop* running = nullptr;          // the loop whose turn it is on this thread
     promise_base* current = nullptr;  // the frame that is being resumed
     promise_base* next = nullptr;     // the frame that goes on when the current one returns
+    int destroying = 0;               // how many suspended frames are being destroyed, one inside another
 };
 
 inline constinit thread_local thread_state this_thread{};
+
+// Returns where the running task is awaited.
+inline std::source_location awaited_at() noexcept {
+    const promise_base* awaiting = this_thread.current != nullptr ? this_thread.current->continuation : nullptr;
+    return awaiting != nullptr ? awaiting->location : std::source_location();
+}
 
 // Runs a frame, and then each frame that is handed over to, until one suspends on something else.
 inline void resume(promise_base& first) noexcept {

@@ -58,6 +58,12 @@ public:
         return after == &head_ ? nullptr : element(after);
     }
 
+    T* back() const noexcept { return empty() ? nullptr : element(head_.prev_); }
+    T* previous(T& item) const noexcept {
+        node* before = static_cast<node&>(item).prev_;
+        return before == &head_ ? nullptr : element(before);
+    }
+
     void push_back(T& item) noexcept {
         node& added = item;
         added.prev_ = head_.prev_;

@@ -318,6 +318,6 @@ TEST_CASE("shutdown_write ends one direction and leaves the other open") {
         CHECK_THROWS_WITH_AS(pair.left.shutdown_write(), "shutdown: Transport endpoint is not connected",
                              std::system_error);
         pair.left.close();
-        CHECK_THROWS_WITH_AS(pair.left.shutdown_write(), "shutdown: the descriptor is closed", std::system_error);
+        CHECK_THROWS_WITH_AS(pair.left.shutdown_write(), "shutdown: it is closed", std::system_error);
     });
 }

@@ -3,6 +3,8 @@
 
 #include <cove/runtime/cancel_scope.hpp>
 
+#include <cove/runtime/async_stack.hpp>
+#include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task.hpp>
@@ -18,8 +20,11 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 using namespace std::chrono_literals;
 
@@ -57,6 +62,18 @@ cove::task<std::optional<int>> run_in(cove::cancel_scope& scope, cove::duration 
 }
 
 cove::task<> wait_in(cove::wait_queue& queue) { co_await queue.wait(); }
+
+// Sleeps until it is canceled, and notes why.
+cove::task<> notes(std::string& reason) {
+    try {
+        co_await cove::sleep_for(24h);
+    } catch (const cove::canceled& end) {
+        reason = end.what();
+        throw;
+    }
+}
+
+std::string at(int line) { return " at cancel_scope_test.cpp:" + std::to_string(line); }
 
 }  // namespace
 
@@ -204,7 +221,7 @@ TEST_CASE("a deadline counts whether it is set before the scope is entered or af
         cove::cancel_scope before;
         before.set_deadline(start + 10s);
         CHECK_FALSE(co_await before.run(cove::sleep_for(1h)));
-        CHECK(before.deadline_passed());
+        CHECK(before.reason().to_string().find("deadline") != std::string::npos);
         CHECK(cove::now() - start >= 10s);
         CHECK(cove::now() - start < 11s);
 
@@ -240,7 +257,7 @@ TEST_CASE("a later deadline replaces an earlier one, in both directions and for 
         cove::cancel_scope lifted;
         lifted.set_deadline(cove::now() + 1s);
         CHECK(co_await lifted.run(sets_again(lifted, cove::time_point::max())));
-        CHECK_FALSE(lifted.deadline_passed());
+        CHECK_FALSE(lifted.is_canceled());
     };
     test::run(body());
 }
@@ -438,6 +455,234 @@ TEST_CASE("for_each_waiter visits all that waits below a scope and nothing besid
         CHECK(waiters == 4);  // three children and the join
         queue.wake_all();
         co_await group.join();
+    };
+    test::run(body());
+}
+
+TEST_CASE("effective_deadline of a scope is the earlier one of its own and those around it, while it is inside") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point end = cove::now() + 1h;
+        cove::cancel_scope outer;
+        cove::cancel_scope inner;
+        CHECK(inner.effective_deadline() == cove::time_point::max());
+        inner.set_deadline(end + 1h);
+        CHECK(inner.effective_deadline() == end + 1h);
+        outer.set_deadline(end);
+        auto looks = [&]() -> cove::task<> {
+            CHECK(inner.effective_deadline() == end);
+            outer.set_deadline(end + 2h);
+            CHECK(inner.effective_deadline() == end + 1h);
+            outer.cancel();
+            CHECK(inner.effective_deadline() == cove::time_point::min());
+            CHECK(outer.effective_deadline() == cove::time_point::min());
+            co_return;
+        };
+        auto in_inner = [&]() -> cove::task<> { co_await inner.run(looks()); };
+        co_await outer.run(in_inner());
+    };
+    test::run(body());
+}
+
+TEST_CASE("`canceled` says who canceled, with which limit, and where") {
+    auto body = []() -> cove::task<> {
+        std::string reason;
+        int line = __LINE__ + 1;
+        CHECK_THROWS_AS(co_await cove::timeout(5s, notes(reason)), cove::timed_out);
+        CHECK(reason == "canceled by timeout(5s)" + at(line));
+        line = __LINE__ + 1;
+        CHECK_FALSE(co_await cove::move_on_after(1500ms, notes(reason)));
+        CHECK(reason == "canceled by move_on_after(1.5s)" + at(line));
+        const cove::time_point end = cove::now() + 1s;
+        line = __LINE__ + 1;
+        CHECK_FALSE(co_await cove::move_on_at(end, notes(reason)));
+        CHECK(reason == "canceled by move_on_at" + at(line));
+        line = __LINE__ + 1;
+        CHECK_THROWS_AS(co_await cove::timeout_at(end, notes(reason)), cove::timed_out);
+        CHECK(reason == "canceled by timeout_at" + at(line));
+
+        cove::cancel_scope with_deadline;
+        line = __LINE__ + 1;
+        with_deadline.set_deadline(cove::now() + 1s);
+        CHECK_FALSE(co_await with_deadline.run(notes(reason)));
+        CHECK(reason == "canceled by deadline" + at(line));
+        cove::cancel_scope scope;
+        line = __LINE__ + 1;
+        scope.cancel();
+        CHECK_FALSE(co_await scope.run(notes(reason)));
+        CHECK(reason == "canceled by cancel()" + at(line));
+        cove::cancel_scope named;
+        line = __LINE__ + 1;
+        named.cancel("the moon");
+        CHECK_FALSE(co_await named.run(notes(reason)));
+        CHECK(reason == "canceled by the moon" + at(line));
+    };
+    test::run(body());
+}
+
+TEST_CASE("a reason without a place or a name says what it knows") {
+    CHECK(cove::canceled().what() == "canceled by its own code");
+    CHECK(cove::cancel_reason{"SIGINT", {}, {}}.to_string() == "canceled by SIGINT");
+    CHECK(cove::cancel_reason{"timeout", 250ms, {}}.to_string() == "canceled by timeout(250ms)");
+    CHECK(cove::cancel_reason{"timeout", 90s, {}}.to_string() == "canceled by timeout(90s)");
+    CHECK(cove::cancel_reason{"timeout", 3us, {}}.to_string() == "canceled by timeout(3us)");
+    CHECK(cove::cancel_reason{"timeout", 7ns, {}}.to_string() == "canceled by timeout(7ns)");
+}
+
+TEST_CASE(
+    "of several cancellations of a scope the first gives the reason, and of nested scopes the outermost canceled") {
+    auto body = []() -> cove::task<> {
+        std::string reason;
+        cove::cancel_scope twice;
+        twice.set_deadline(cove::now() + 1s, "too late");
+        twice.cancel("first");
+        twice.cancel("second");
+        twice.set_deadline(cove::now(), "third");
+        CHECK_FALSE(co_await twice.run(notes(reason)));
+        CHECK(reason.starts_with("canceled by first at"));
+
+        for (const bool inner_first : {true, false}) {
+            CAPTURE(inner_first);
+            cove::cancel_scope around;  // never canceled
+            cove::cancel_scope outer;
+            cove::cancel_scope inner;
+            auto in_inner = [&]() -> cove::task<> { co_await inner.run(notes(reason)); };
+            auto in_outer = [&]() -> cove::task<> { co_await outer.run(in_inner()); };
+            auto cancels = [&]() -> cove::task<> {
+                co_await cove::sleep_for(1s);
+                if (inner_first) inner.cancel("inner");
+                outer.cancel("outer");
+                inner.cancel("inner");
+                CHECK(outer.reason().to_string().starts_with("canceled by outer at"));
+                CHECK(inner.reason().to_string().starts_with("canceled by outer at"));
+            };
+            cove::task_group group;
+            group.spawn(cancels);
+            co_await around.run(in_outer());
+            CHECK(reason.starts_with("canceled by outer at"));
+            co_await group.join();
+        }
+    };
+    test::run(body());
+}
+
+TEST_CASE(
+    "every later wait in a canceled scope gives the reason again, that of a scope around once it is canceled too") {
+    auto body = []() -> cove::task<> {
+        cove::cancel_scope outer;
+        cove::cancel_scope inner;
+        std::string first;
+        std::string second;
+        std::string third;
+        auto waits_again = [&]() -> cove::task<> {
+            for (std::string* each : {&first, &second, &third}) {
+                try {
+                    co_await notes(*each);
+                } catch (const cove::canceled&) {
+                }
+                if (each == &second) outer.cancel("outer");
+            }
+        };
+        auto in_inner = [&]() -> cove::task<> { co_await inner.run(waits_again()); };
+        inner.cancel("inner");
+        co_await outer.run(in_inner());
+        CHECK(first.starts_with("canceled by inner at"));
+        CHECK(second == first);
+        CHECK(third.starts_with("canceled by outer at"));
+    };
+    test::run(body());
+}
+
+TEST_CASE("a group tells its tasks that it was canceled, or which one's failure has ended them") {
+    auto body = []() -> cove::task<> {
+        std::string reason;
+        {
+            cove::task_group group;
+            group.spawn(notes(reason));
+            co_await cove::yield();
+            const int line = __LINE__ + 1;
+            group.cancel();
+            co_await group.join();
+            CHECK(reason == "canceled by task_group::cancel()" + at(line));
+        }
+        {
+            auto fails = []() -> cove::task<> {
+                co_await cove::sleep_for(1s);
+                throw std::runtime_error("on purpose");
+            };
+            cove::task_group group;
+            group.spawn(notes(reason));
+            const int line = __LINE__ + 1;
+            group.spawn(fails);
+            CHECK_THROWS_WITH(co_await group.join(), "on purpose");
+            CHECK(reason == "canceled by the failure of a task spawned" + at(line));
+        }
+        {
+            std::string of_join;
+            auto has_a_group = [&]() -> cove::task<> {
+                cove::task_group group;
+                group.spawn(notes(reason));
+                try {
+                    co_await group.join();
+                } catch (const cove::canceled& end) {
+                    of_join = end.what();
+                    throw;
+                }
+            };
+            const int line = __LINE__ + 1;
+            CHECK_FALSE(co_await cove::move_on_after(1s, has_a_group()));
+            CHECK(reason == "canceled by move_on_after(1s)" + at(line));
+            CHECK(of_join == reason);
+        }
+    };
+    test::run(body());
+}
+
+TEST_CASE("stacks say why what still waits in a canceled scope is on its way out, and why a shielded one cleans up") {
+    auto body = []() -> cove::task<> {
+        cove::cancel_scope scope;
+        auto cleans_up = []() -> cove::task<> {
+            bool interrupted = false;
+            try {
+                co_await cove::sleep_for(24h);
+            } catch (const cove::canceled&) {
+                interrupted = true;
+            }
+            if (interrupted) co_await cove::shield(cove::timeout(10s, cove::sleep_for(5s)));
+        };
+        cove::wait_queue other("another one");
+        cove::task_group others;
+        others.spawn(wait_in(other));
+        cove::task_group group;
+        auto limited = [&]() -> cove::task<> { co_await cove::move_on_after(1s, scope.run(cleans_up())); };
+        group.spawn(limited);
+        co_await cove::yield();
+        CHECK(cove::async_stacks().find("canceled") == std::string::npos);
+        const int line = __LINE__ + 1;
+        scope.cancel("cancel()");
+        CHECK(cove::async_stacks().find("ms left, canceled by cancel()" + at(line) + "\n") != std::string::npos);
+        co_await cove::sleep_for(500ms);
+        std::string text = cove::async_stacks();
+        CAPTURE(text);
+        CHECK(text.find("ms left, canceled by cancel()" + at(line) + "\n") != std::string::npos);
+        co_await cove::sleep_for(1s);
+        text = cove::async_stacks();
+        CHECK(text.find("ms left, canceled by move_on_after(1s) at cancel_scope_test.cpp:") != std::string::npos);
+        CHECK(text.find("another one\n") != std::string::npos);
+        co_await group.join();
+        other.wake_all();
+        co_await others.join();
+    };
+    test::run(body());
+}
+
+TEST_CASE("behind a shield a limit inside gives the reason, whatever was canceled around it") {
+    auto body = []() -> cove::task<> {
+        std::string reason;
+        cove::cancel_scope scope;
+        scope.cancel("around");
+        auto inside = [&]() -> cove::task<> { co_await cove::shield(cove::move_on_after(1s, notes(reason))); };
+        co_await scope.run(inside());
+        CHECK(reason.starts_with("canceled by move_on_after(1s) at"));
     };
     test::run(body());
 }

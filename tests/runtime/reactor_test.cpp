@@ -144,6 +144,7 @@ TEST_CASE("an event that carries an old generation is dropped") {
         int signal_event(int fd) noexcept override { return os_.signal_event(fd); }
         int subscribe(int s, cove::signal_mailbox& m) noexcept override { return os_.subscribe(s, m); }
         void unsubscribe(int s, cove::signal_mailbox& m) noexcept override { os_.unsubscribe(s, m); }
+        std::uint64_t random() noexcept override { return os_.random(); }
         unsigned fork_count() noexcept override { return os_.fork_count(); }
         int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
             if (replay.empty()) return os_.wait(poller, events, events_max, timeout);

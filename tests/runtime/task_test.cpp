@@ -2,8 +2,13 @@
 
 #include <cove/runtime/task.hpp>
 
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/race.hpp>
+#include <cove/runtime/result.hpp>
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task_group.hpp>
+#include <cove/runtime/timeout.hpp>
+#include <cove/runtime/when_all.hpp>
 
 #include <doctest/doctest.h>
 #include <support/test_kernel.hpp>
@@ -13,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -81,6 +87,18 @@ cove::task<int> failing_chain(int depth, int& ended) {
     }
     co_return 1 + co_await failing_chain(depth - 1, ended);
 }
+
+// Keeps the reports about tasks that were never awaited, for as long as it exists.
+struct report_catcher {
+    report_catcher() noexcept : before(cove::set_unawaited_handler(keep)) { reports.clear(); }
+    report_catcher(const report_catcher&) = delete;
+    report_catcher& operator=(const report_catcher&) = delete;
+    ~report_catcher() { cove::set_unawaited_handler(before); }
+
+    static void keep(const char* report) { reports.emplace_back(report); }
+    static inline std::vector<std::string> reports;
+    cove::unawaited_handler before;
+};
 
 cove::task<> discards(int depth, int& ended) { co_await chain(depth, ended); }
 
@@ -185,6 +203,7 @@ TEST_CASE("a task can be awaited where it stands as well as out of the hands of 
 }
 
 TEST_CASE("a task that is never awaited is destroyed without having run, and its parameters with it") {
+    const report_catcher quiet;
     const auto held = std::make_shared<bool>(false);
     {
         auto dropped = sets_held(held);
@@ -255,3 +274,126 @@ TEST_CASE("a chain of tasks that have not suspended comes back from any depth") 
     };
     CHECK(test::run(maker::down(300'000)) == 300'000);
 }
+
+#ifndef NDEBUG
+
+TEST_CASE("a task that is never awaited is reported, with its place and that after which it was dropped") {
+    report_catcher seen;
+    const int line = __LINE__ + 1;
+    auto forgotten = []() -> cove::task<> { co_return; };
+    { const auto outside = forgotten(); }
+    REQUIRE(seen.reports.size() == 1);
+    CAPTURE(seen.reports[0]);
+    CHECK(seen.reports[0].find("never awaited: task_test.cpp:" + std::to_string(line)) != std::string::npos);
+    CHECK(seen.reports[0].find("dropped") == std::string::npos);
+
+    int line_before = 0;
+    auto body = [&]() -> cove::task<> {
+        line_before = __LINE__ + 1;
+        co_await cove::yield();
+        static_cast<void>(number(1));
+    };
+    test::run(body());
+    REQUIRE(seen.reports.size() == 2);
+    CAPTURE(seen.reports[1]);
+    CHECK(seen.reports[1].find("number") != std::string::npos);
+    CHECK(seen.reports[1].find("dropped after task_test.cpp:" + std::to_string(line_before)) != std::string::npos);
+}
+
+TEST_CASE("what is dropped inside an operation that nobody awaits, or by an assignment, is reported") {
+    report_catcher seen;
+    { const auto limited = cove::timeout(1s, number(1)); }
+    CHECK(seen.reports.size() == 1);
+    { const auto both = cove::when_all(number(1), number(2)); }
+    CHECK(seen.reports.size() == 2);  // that of when_all itself, which takes the others along
+    auto replaced = number(1);
+    replaced = number(2);
+    CHECK(seen.reports.size() == 3);
+    auto body = [&replaced]() -> cove::task<> { CHECK(co_await replaced == 2); };
+    test::run(body());
+    CHECK(seen.reports.size() == 3);
+}
+
+TEST_CASE("what was awaited, however it ended and however often it was moved before, is not reported") {
+    report_catcher seen;
+    auto body = []() -> cove::task<> {
+        co_await nothing();
+        auto first = number(3);
+        auto second = std::move(first);
+        auto third = cove::timeout(1h, std::move(second));
+        auto fourth = std::move(third);
+        CHECK(co_await fourth == 3);
+        CHECK_THROWS_AS(co_await fails("on purpose"), failure);
+        int ended = 0;
+        CHECK_FALSE(co_await cove::move_on_after(1s, holds(ended)));
+        cove::cancel_scope scope;
+        scope.cancel();
+        CHECK_FALSE(co_await scope.run(holds(ended)));
+        CHECK(ended == 2);
+        co_await cove::race(number(1), holds(ended), number(2));
+        co_await cove::when_all(number(1), nothing());
+        const auto given = co_await cove::as_result(number(4));
+        CHECK(*given == 4);
+        {
+            cove::task_group group;  // destroyed while its task waits
+            group.spawn(holds(ended));
+            co_await cove::yield();
+        }
+    };
+    test::run(body());
+    for (const std::string& report : seen.reports) FAIL_CHECK(report);
+}
+
+TEST_CASE("what was spawned into a group that is destroyed before it began is not reported") {
+    report_catcher seen;
+    auto body = []() -> cove::task<> {
+        {
+            cove::task_group group;
+            group.spawn(number(1));
+            group.spawn([] { return number(2); });
+            group.spawn(cove::when_all(number(4), number(5)));
+        }
+        co_await cove::yield();
+    };
+    test::run(body());
+    for (const std::string& report : seen.reports) FAIL_CHECK(report);
+}
+
+TEST_CASE("what is dropped because an exception passes, or with the frame that owns it, is not reported") {
+    report_catcher seen;
+    auto drops_by_throw = []() -> cove::task<> {
+        const auto not_yet = number(1);
+        co_await fails("on purpose");
+        co_await nothing();
+    };
+    auto waits_before = []() -> cove::task<> {
+        auto later = number(1);
+        co_await cove::sleep_for(1h);
+        co_await later;
+    };
+    auto body = [&]() -> cove::task<> {
+        CHECK_THROWS_AS(co_await drops_by_throw(), failure);
+        CHECK_FALSE(co_await cove::move_on_after(1s, waits_before()));  // `canceled` passes
+        cove::task_group group;
+        group.spawn(waits_before);
+        co_await cove::sleep_for(1s);  // the group is destroyed with its frame
+    };
+    test::run(body());
+    for (const std::string& report : seen.reports) FAIL_CHECK(report);
+}
+
+TEST_CASE("a report in one place does not silence the next, and the handler that was set before comes back") {
+    report_catcher outer;
+    {
+        report_catcher inner;
+        const bool gave_back = inner.before == &report_catcher::keep;
+        CHECK(gave_back);
+        static_cast<void>(number(1));
+        static_cast<void>(number(2));
+        CHECK(inner.reports.size() == 2);
+    }
+    static_cast<void>(number(3));
+    CHECK(outer.reports.size() == 3);
+}
+
+#endif

@@ -2,6 +2,8 @@
 
 #include <cove/runtime/timeout.hpp>
 
+#include <cove/runtime/cancel_scope.hpp>
+#include <cove/runtime/error.hpp>
 #include <cove/runtime/result.hpp>
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task.hpp>
@@ -300,6 +302,145 @@ TEST_CASE("as_result turns timed_out into a value") {
         const auto in_time = co_await cove::as_result(cove::timeout(1h, after(1s, 1)));
         REQUIRE(in_time);
         CHECK(*in_time == 1);
+    };
+    test::run(body());
+}
+
+TEST_CASE("timeout_at and move_on_at end at a point in time, however often and late they are begun") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point end = cove::now() + 1h;
+        CHECK(co_await cove::timeout_at(end, after(10min, 5)) == 5);
+        CHECK(co_await cove::move_on_at(end, after(10min, 6)) == std::optional<int>(6));
+        CHECK(co_await cove::move_on_at(end, cove::sleep_for(10min)));
+        CHECK(*co_await cove::timeout_at(end, owned()) == 3);
+        CHECK_THROWS_AS(co_await cove::timeout_at(end, after(1h, 5)), cove::timed_out);
+        CHECK(cove::now() >= end);
+        CHECK(cove::now() < end + 1min);
+        // From here on its time is over: what needs no wait is done, what has to wait is not.
+        CHECK_FALSE(co_await cove::move_on_at(end, cove::sleep_for(1h)));
+        CHECK_THROWS_AS(co_await cove::timeout_at(end, cove::sleep_for(1h)), cove::timed_out);
+        CHECK(co_await cove::timeout_at(end, at_once(7)) == 7);
+        CHECK(co_await cove::move_on_at(end, at_once(8)) == std::optional<int>(8));
+        CHECK(cove::now() < end + 1min);
+        co_await cove::sleep_for(1h);
+    };
+    test::run(body());
+}
+
+TEST_CASE("a deadline is counted from nothing: an operation that was made long before ends at it too") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point end = cove::now() + 1h;
+        auto limited = cove::move_on_at(end, cove::sleep_for(24h));
+        co_await cove::sleep_for(50min);
+        CHECK_FALSE(co_await limited);
+        CHECK(cove::now() >= end);
+        CHECK(cove::now() < end + 1min);
+    };
+    test::run(body());
+}
+
+TEST_CASE("the ends of time are deadlines like others") {
+    auto body = []() -> cove::task<> {
+        CHECK(co_await cove::timeout_at(cove::time_point::max(), after(24h, 1)) == 1);
+        CHECK(co_await cove::move_on_at(cove::time_point::max(), cove::sleep_for(24h)));
+        const cove::time_point start = cove::now();
+        for (const cove::time_point past : {cove::time_point::min(), cove::time_point(), start}) {
+            CHECK_FALSE(co_await cove::move_on_at(past, cove::sleep_for(1h)));
+            std::string message;
+            try {
+                co_await cove::timeout_at(past, cove::sleep_for(1h));
+            } catch (const cove::timed_out& error) {
+                message = error.what();
+            }
+            CHECK(message.find("deadline") != std::string::npos);
+        }
+        CHECK(cove::now() < start + 1min);
+    };
+    test::run(body());
+}
+
+TEST_CASE("timed_out by a deadline says so, and is the same error") {
+    const cove::timed_out error;
+    CHECK(error.code() == cove::errc::timed_out);
+    CHECK(std::string(error.what()).find("deadline") != std::string::npos);
+}
+
+TEST_CASE("of a deadline and a limit the earlier one acts, whichever is inside") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point end = cove::now() + 1h;
+        CHECK_FALSE(co_await cove::move_on_at(end, cove::timeout(2h, cove::sleep_for(24h))));
+        const cove::time_point next = cove::now() + 1h;
+        CHECK_THROWS_AS(co_await cove::move_on_at(next, cove::timeout(1min, cove::sleep_for(24h))), cove::timed_out);
+        CHECK_THROWS_AS(co_await cove::timeout(1min, cove::move_on_at(next, cove::sleep_for(24h))), cove::timed_out);
+        CHECK_FALSE(co_await cove::timeout(2h, cove::move_on_at(next, cove::sleep_for(24h))));
+        CHECK(cove::now() >= next);
+        CHECK(cove::now() < next + 1min);
+    };
+    test::run(body());
+}
+
+TEST_CASE("current_deadline is the earliest of those around, and as far away as can be where there is none") {
+    auto body = []() -> cove::task<> {
+        auto looks = []() -> cove::task<cove::time_point> { co_return cove::current_deadline(); };
+        CHECK(cove::current_deadline() == cove::time_point::max());
+        const cove::time_point end = cove::now() + 1h;
+        CHECK(co_await cove::timeout_at(end, looks()) == end);
+        CHECK(co_await cove::timeout_at(end + 1h, cove::timeout_at(end, looks())) == end);
+        CHECK(co_await cove::timeout_at(end, cove::timeout_at(end + 1h, looks())) == end);
+        CHECK(co_await cove::timeout_at(end, cove::timeout(cove::duration::max(), looks())) == end);
+        const cove::time_point by_length = co_await cove::timeout(1h, looks());
+        CHECK(by_length >= end);
+        CHECK(by_length <= cove::now() + 1h);
+        CHECK(cove::current_deadline() == cove::time_point::max());
+    };
+    test::run(body());
+}
+
+TEST_CASE("current_deadline in a canceled scope is long past, and behind a shield only what is inside counts") {
+    auto body = []() -> cove::task<> {
+        auto looks = []() -> cove::task<cove::time_point> { co_return cove::current_deadline(); };
+        cove::cancel_scope scope;
+        scope.cancel();
+        CHECK(co_await scope.run(looks()) == std::optional(cove::time_point::min()));
+        const cove::time_point end = cove::now() + 1h;
+        CHECK(co_await scope.run(cove::timeout_at(end, looks())) == std::optional(cove::time_point::min()));
+        CHECK(co_await scope.run(cove::shield(looks())) == std::optional(cove::time_point::max()));
+        CHECK(co_await scope.run(cove::shield(cove::timeout_at(end, looks()))) == std::optional(end));
+        CHECK(co_await cove::timeout_at(end, cove::shield(looks())) == cove::time_point::max());
+        CHECK(co_await cove::timeout_at(end, cove::shield(cove::timeout_at(end + 1h, looks()))) == end + 1h);
+    };
+    test::run(body());
+}
+
+TEST_CASE("current_deadline is inherited by spawned tasks, and moves with the deadline of a scope around") {
+    auto body = []() -> cove::task<> {
+        const cove::time_point end = cove::now() + 1h;
+        cove::time_point seen;
+        auto spawns = [&]() -> cove::task<> {
+            auto looks = [&]() -> cove::task<> {
+                seen = cove::current_deadline();
+                co_return;
+            };
+            cove::task_group group;
+            group.spawn(looks);
+            co_await group.join();
+        };
+        co_await cove::timeout_at(end, spawns());
+        CHECK(seen == end);
+
+        cove::cancel_scope scope;
+        auto moves = [&]() -> cove::task<> {
+            CHECK(cove::current_deadline() == cove::time_point::max());
+            scope.set_deadline(end);
+            CHECK(cove::current_deadline() == end);
+            CHECK(scope.effective_deadline() == end);
+            scope.set_deadline(end + 1h);
+            CHECK(cove::current_deadline() == end + 1h);
+            scope.cancel();
+            CHECK(cove::current_deadline() == cove::time_point::min());
+            co_return;
+        };
+        co_await scope.run(moves());
     };
     test::run(body());
 }

@@ -7,6 +7,7 @@
 #include <cove/runtime/run.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -23,8 +24,17 @@ public:
     // Asked before each call that can fail: a value is answered instead of calling Linux.
     std::function<std::optional<long>(std::string_view call, int fd)> fault;
 
+    // What random() answers, instead of what nobody can foretell.
+    std::optional<std::uint64_t> fixed_random;
+
     // Whether the clock jumps over waits in which nothing happens, or is the real one.
     bool jump = true;
+
+    // How long the clock waits, in real time, before it jumps.
+    cove::duration settle = std::chrono::milliseconds(1);
+
+    // If set: a wait without end in which, on the real clock, nothing happens for so long answers EDEADLK.
+    std::optional<cove::duration> stuck_after;
 
     cove::time_point now() noexcept override { return cove::linux_kernel().now() + jumped_; }
 
@@ -85,16 +95,20 @@ public:
         return real().subscribe(signo, mailbox);
     }
     void unsubscribe(int signo, cove::signal_mailbox& mailbox) noexcept override { real().unsubscribe(signo, mailbox); }
+    std::uint64_t random() noexcept override { return fixed_random ? *fixed_random : real().random(); }
     unsigned fork_count() noexcept override { return real().fork_count(); }
 
     int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
         ++calls["wait"];
         if (fault)
             if (const auto injected = fault("wait", poller)) return static_cast<int>(*injected);
+        if (timeout < cove::duration::zero() && stuck_after) {
+            const int happened = real().wait(poller, events, events_max, *stuck_after);
+            return happened != 0 ? happened : -EDEADLK;
+        }
         if (!jump || timeout <= cove::duration::zero()) return real().wait(poller, events, events_max, timeout);
         // What other sockets of this process have sent is there already, or within a moment; then time jumps.
-        const int count =
-            real().wait(poller, events, events_max, std::min<cove::duration>(timeout, std::chrono::milliseconds(1)));
+        const int count = real().wait(poller, events, events_max, std::min(timeout, settle));
         if (count == 0) jumped_ += timeout;
         return count;
     }
