@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cove/net/stream.hpp>
+#include <cove/runtime/attributes.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/task.hpp>
 
@@ -18,7 +19,8 @@ namespace cove {
 template <stream Stream>
 class line_reader {
 public:
-    explicit line_reader(Stream& from, std::size_t length_max = 8192) noexcept : from_(from), length_max_(length_max) {}
+    explicit line_reader(Stream& from COVE_LIFETIMEBOUND, std::size_t length_max = 8192) noexcept
+        : from_(from), length_max_(length_max) {}
 
     // Reads the next line, without its "\n" or "\r\n".
     // Result: a view that is valid until the next call; nothing at the end of the stream.

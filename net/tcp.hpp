@@ -5,6 +5,7 @@
 #include <cove/net/address.hpp>
 #include <cove/net/buffer.hpp>
 #include <cove/net/detail/stream_operations.hpp>
+#include <cove/runtime/attributes.hpp>
 #include <cove/runtime/clock.hpp>
 #include <cove/runtime/descriptor.hpp>
 #include <cove/runtime/task.hpp>
@@ -45,17 +46,20 @@ public:
     // Reads what is there, waiting until there is something.
     // Result: how many bytes, at least 1, or 0 when the peer has finished sending, or at once for an empty span.
     // Cancellation: no bytes have been taken. Lifetime: the span must outlive the await. See recv(2).
-    detail::read_operation read(std::span<char> into) noexcept { return {socket_, into.data(), into.size()}; }
-    detail::read_operation read(std::span<std::byte> into) noexcept {
+    detail::read_operation read(std::span<char> into COVE_LIFETIMEBOUND) noexcept {
+        return {socket_, into.data(), into.size()};
+    }
+    detail::read_operation read(std::span<std::byte> into COVE_LIFETIMEBOUND) noexcept {
         return {socket_, reinterpret_cast<char*>(into.data()), into.size()};
     }
 
     // Reads until the span is full. Throws: errc::end_of_stream when the peer has finished sending before that.
     // Cancellation and errors: bytes may have been taken; `got`, kept up to date all along, says how many.
-    detail::read_exactly_operation read_exactly(std::span<char> into) noexcept {
+    detail::read_exactly_operation read_exactly(std::span<char> into COVE_LIFETIMEBOUND) noexcept {
         return {socket_, into.data(), into.size(), nullptr};
     }
-    detail::read_exactly_operation read_exactly(std::span<char> into, std::size_t& got) noexcept {
+    detail::read_exactly_operation read_exactly(std::span<char> into COVE_LIFETIMEBOUND,
+                                                std::size_t& got COVE_LIFETIMEBOUND) noexcept {
         return {socket_, into.data(), into.size(), &got};
     }
 
@@ -66,23 +70,29 @@ public:
     // Writes all of the bytes: of one view, or of several, in order, with as few system calls as possible.
     // Cancellation and errors: some of the bytes may have been sent; `written`, kept up to date all along, says how
     // many. Lifetime: the bytes, and the span of views, must outlive the await. See send(2).
-    detail::write_operation write(std::string_view data) noexcept { return {socket_, data, nullptr}; }
-    detail::write_operation write(std::string_view data, std::size_t& written) noexcept {
+    detail::write_operation write(std::string_view data COVE_LIFETIMEBOUND) noexcept {
+        return {socket_, data, nullptr};
+    }
+    detail::write_operation write(std::string_view data COVE_LIFETIMEBOUND,
+                                  std::size_t& written COVE_LIFETIMEBOUND) noexcept {
         return {socket_, data, &written};
     }
-    detail::write_operation write(std::span<const std::byte> data) noexcept {
+    detail::write_operation write(std::span<const std::byte> data COVE_LIFETIMEBOUND) noexcept {
         return write({reinterpret_cast<const char*>(data.data()), data.size()});
     }
-    detail::write_vector_operation write(std::span<const std::string_view> parts) noexcept {
+    detail::write_vector_operation write(std::span<const std::string_view> parts COVE_LIFETIMEBOUND) noexcept {
         return {socket_, parts, nullptr};
     }
-    detail::write_vector_operation write(std::span<const std::string_view> parts, std::size_t& written) noexcept {
+    detail::write_vector_operation write(std::span<const std::string_view> parts COVE_LIFETIMEBOUND,
+                                         std::size_t& written COVE_LIFETIMEBOUND) noexcept {
         return {socket_, parts, &written};
     }
 
     // Writes as much as the kernel takes, waiting until it takes something.
     // Result: how many bytes, at least 1 (0 for no bytes). Cancellation: nothing has been sent.
-    detail::write_some_operation write_some(std::string_view data) noexcept { return {socket_, data}; }
+    detail::write_some_operation write_some(std::string_view data COVE_LIFETIMEBOUND) noexcept {
+        return {socket_, data};
+    }
 
     // Half-closes: the peer reads the end of the stream once it has read what was written. Reading goes on.
     // Throws: ENOTCONN when the connection is gone. See shutdown(2).

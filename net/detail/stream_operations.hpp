@@ -28,6 +28,9 @@ private:
 
 class [[nodiscard]] read_exactly_operation final : public socket_operation<read_exactly_operation, void> {
 public:
+    // Part of it may be done before its end: see select.
+    static constexpr bool selectable = false;
+
     read_exactly_operation(descriptor& socket, char* data, std::size_t size_bytes, std::size_t* got) noexcept
         : socket_operation(socket, direction::read, "read_exactly"), data_(data), size_(size_bytes), got_(got) {
         if (got_ != nullptr) *got_ = 0;
@@ -60,6 +63,9 @@ private:
 
 class [[nodiscard]] write_operation final : public socket_operation<write_operation, void> {
 public:
+    // Part of it may be done before its end: see select.
+    static constexpr bool selectable = false;
+
     write_operation(descriptor& socket, std::string_view data, std::size_t* written) noexcept
         : socket_operation(socket, direction::write, "write"), data_(data), written_(written) {
         if (written_ != nullptr) *written_ = 0;
@@ -91,6 +97,9 @@ private:
 
 class [[nodiscard]] write_vector_operation final : public socket_operation<write_vector_operation, void> {
 public:
+    // Part of it may be done before its end: see select.
+    static constexpr bool selectable = false;
+
     write_vector_operation(descriptor& socket, std::span<const std::string_view> parts, std::size_t* written) noexcept
         : socket_operation(socket, direction::write, "write"), parts_(parts), written_(written) {
         if (written_ != nullptr) *written_ = 0;
