@@ -42,6 +42,8 @@ bool inbox::push(posted& item) noexcept {
     return true;
 }
 
+bool inbox::is_closed() const noexcept { return last_.load(std::memory_order_acquire) == &closed; }
+
 posted* inbox::take_all(posted* leave_behind) noexcept {
     posted* last = last_.exchange(leave_behind, std::memory_order_acq_rel);
     posted* first = nullptr;

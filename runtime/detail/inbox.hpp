@@ -44,6 +44,9 @@ public:
     // The loop's thread: runs all that has been pushed, in order.
     void run_all() noexcept;
 
+    // Any thread: whether the loop has ended.
+    bool is_closed() const noexcept;
+
     bool empty() const noexcept { return last_.load(std::memory_order_acquire) == nullptr; }
 
     // The loop's thread: takes no more, and drops what has not run.
