@@ -36,7 +36,7 @@ inline cove::task<stream_pair> connected_pair() {
 
 // A pair with the smallest buffers that the kernel allows. Of Unix sockets: TCP with a receive window below loopback's
 // segment size sends by timers, some bytes every 200 ms.
-inline cove::task<stream_pair> narrow_pair() {
+inline stream_pair make_narrow_pair() {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         throw std::system_error(errno, std::generic_category());
@@ -45,8 +45,9 @@ inline cove::task<stream_pair> narrow_pair() {
         each->set_send_buffer(1);
         each->set_receive_buffer(1);
     }
-    co_return std::move(made);
+    return made;
 }
+inline cove::task<stream_pair> narrow_pair() { co_return make_narrow_pair(); }
 
 // As narrow_pair(), over TCP, for a peer that resets the connection.
 inline cove::task<stream_pair> narrow_tcp_pair() {
