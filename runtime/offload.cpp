@@ -23,7 +23,7 @@ void offloaded::drop() noexcept {
 }
 
 bool offload_waiter::start(promise_base& frame) {
-    if (job_ == nullptr) misuse("an offloaded call can be awaited once", frame.location);
+    if (job_ == nullptr || job_->home != nullptr) misuse("an offloaded call can be awaited once", frame.location);
     if (!may_wait(frame)) return false;
     inbox& home = frame.scope->own_loop().inbox();
     home.hold();
@@ -35,6 +35,7 @@ bool offload_waiter::start(promise_base& frame) {
     if (refused_ < 0) {
         job_->waiting = nullptr;
         static_cast<posted&>(*job_).drop();
+        job_->home = nullptr;
         return false;
     }
     job_in_flight_ = true;

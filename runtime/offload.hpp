@@ -118,7 +118,7 @@ using offload_operation_t = offload_operation<std::invoke_result_t<Function, Arg
 
 }  // namespace detail
 
-// Calls function(arguments...) on a thread of a pool, the shared one unless another is given, and waits for it.
+// Calls function(arguments...) on a thread of a pool, thread_pool::shared() unless another is given, and waits for it.
 // Result: what the call returns. Throws: what the call throws; std::system_error (EAGAIN) when the pool's queue is full.
 // Cancellation: a call that no thread has begun is not made; one that runs cannot be stopped: the operation waits for its
 // end and gives its result, and the next wait throws `canceled`. A frame that is destroyed meanwhile blocks for it.

@@ -19,8 +19,7 @@ struct run_options {
 
     // SIGINT and SIGTERM cancel the main task; a second one ends the process, as it would without cove.
     bool stop_on_signals = true;
-    // What to run on, instead of Linux. Must outlive the loop's every loop_handle, remote channel and event, and offloaded
-    // call.
+    // What to run on, instead of Linux. Must outlive the run.
     kernel* os = nullptr;
 };
 

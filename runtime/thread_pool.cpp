@@ -11,11 +11,7 @@ void detail::job::work() noexcept {
     call();
     made_.store(true, std::memory_order_release);
     made_.notify_all();
-    // Once pushed, the job and its hold on the inbox are the loop's, which may end before push() has returned.
-    inbox& to = *home;
-    to.hold();
-    if (!to.push(*this)) drop();
-    to.let_go();
+    if (!home->push(*this)) drop();
 }
 
 thread_pool& thread_pool::shared() noexcept {
@@ -29,6 +25,11 @@ thread_pool::~thread_pool() {
     while (detail::job* unbegun = queue_.pop_front()) unbegun->drop();
     work_.wake_all();
     while (threads_ > 0) ended_.wait(monitor_);
+}
+
+void thread_pool::set_options(const thread_pool_options& options) noexcept {
+    const detail::monitor::lock guard(monitor_);
+    options_ = options;
 }
 
 std::size_t thread_pool::threads() noexcept {

@@ -69,6 +69,9 @@ public:
     // The one that offload() uses. It is never destroyed: a call that nobody waits for any more may outlive main().
     static thread_pool& shared() noexcept;
 
+    // Replaces the options, for calls to come.
+    void set_options(const thread_pool_options& options) noexcept;
+
     // How many threads there are now.
     std::size_t threads() noexcept;
 
@@ -81,7 +84,7 @@ private:
     bool start_thread() noexcept;
     void run_thread() noexcept;
 
-    const thread_pool_options options_;
+    thread_pool_options options_;
     detail::monitor monitor_;
     detail::monitor::condition work_;
     detail::monitor::condition ended_;

@@ -2,6 +2,8 @@
 
 #include <cove/runtime/error.hpp>
 
+#include <thread>
+
 namespace cove::detail {
 namespace {
 
@@ -22,30 +24,30 @@ inbox& inbox::create(kernel& os) {
 
 inbox::inbox(kernel& os, int event_fd) noexcept : os_(os) { signals.event_fd = event_fd; }
 
-inbox::~inbox() { os_.close(signals.event_fd); }
-
 void inbox::let_go() noexcept {
     if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 void inbox::remove_poster() noexcept {
-    if (posters_.fetch_sub(1, std::memory_order_acq_rel) == 1) os_.signal_event(signals.event_fd);
+    const entry guard(*this);
+    if (posters_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !is_closed()) os_.signal_event(signals.event_fd);
 }
 
 bool inbox::push(posted& item) noexcept {
-    posted* last = last_.load(std::memory_order_acquire);
+    const entry guard(*this);
+    posted* last = last_.load();
     do {
         if (last == &closed) return false;
         item.next_ = last;
-    } while (!last_.compare_exchange_weak(last, &item, std::memory_order_acq_rel, std::memory_order_acquire));
+    } while (!last_.compare_exchange_weak(last, &item));
     if (last == nullptr) os_.signal_event(signals.event_fd);
     return true;
 }
 
-bool inbox::is_closed() const noexcept { return last_.load(std::memory_order_acquire) == &closed; }
+bool inbox::is_closed() const noexcept { return last_.load() == &closed; }
 
 posted* inbox::take_all(posted* leave_behind) noexcept {
-    posted* last = last_.exchange(leave_behind, std::memory_order_acq_rel);
+    posted* last = last_.exchange(leave_behind);
     posted* first = nullptr;
     while (last != nullptr) {
         posted* before = last->next_;
@@ -66,7 +68,12 @@ void inbox::run_all() noexcept {
 }
 
 void inbox::close() noexcept {
-    for (posted* item = take_all(&closed); item != nullptr;) {
+    if (is_closed()) return;
+    posted* item = take_all(&closed);
+    // Who entered before that is about to leave, and who enters later finds it closed.
+    while (entering_.load() > 0) std::this_thread::yield();
+    os_.close(signals.event_fd);
+    while (item != nullptr) {
         posted* after = item->next_;
         item->drop();
         item = after;

@@ -1,5 +1,5 @@
 // Where other threads and signal handlers reach a loop. It outlives the loop for as long as somebody holds a handle, so
-// that a late post finds it closed instead of gone.
+// that a late post finds it closed instead of gone; its event descriptor, and the kernel, it needs no longer than the loop.
 
 #pragma once
 
@@ -38,7 +38,8 @@ public:
     void remove_poster() noexcept;
     bool has_posters() const noexcept { return posters_.load(std::memory_order_acquire) > 0; }
 
-    // Any thread: queues item and wakes the loop. Returns false, taking nothing, once the loop has ended.
+    // Any thread: queues item and wakes the loop. Returns false, taking nothing, once the loop has ended. Where it returns
+    // true the item may be gone, and what held the inbox with it.
     bool push(posted& item) noexcept;
 
     // The loop's thread: runs all that has been pushed, in order.
@@ -49,21 +50,34 @@ public:
 
     bool empty() const noexcept { return last_.load(std::memory_order_acquire) == nullptr; }
 
-    // The loop's thread: takes no more, and drops what has not run.
+    // The loop's thread: takes no more, waits for those who are just entering, and drops what has not run. Again: nothing.
     void close() noexcept;
 
     // signals.event_fd is the event descriptor that wakes the loop.
     signal_mailbox signals;
 
 private:
+    // Stands while a thread may use the event descriptor; its end is the last touch of the inbox.
+    class entry {
+    public:
+        explicit entry(inbox& entered) noexcept : entered_(entered) { entered_.entering_.fetch_add(1); }
+        entry(const entry&) = delete;
+        entry& operator=(const entry&) = delete;
+        ~entry() { entered_.entering_.fetch_sub(1); }
+
+    private:
+        inbox& entered_;
+    };
+
     inbox(kernel& os, int event_fd) noexcept;
-    ~inbox();
+    ~inbox() = default;
 
     posted* take_all(posted* leave_behind) noexcept;
 
     // Pushed items form a stack, which the loop takes whole and turns round. Whoever pushes onto an empty one wakes the
     // loop, and the loop empties it in every turn before it sleeps, so no wake-up is lost.
     std::atomic<posted*> last_{nullptr};
+    std::atomic<long> entering_{0};
     std::atomic<long> holders_{1};
     std::atomic<long> posters_{0};
     kernel& os_;
@@ -75,7 +89,10 @@ public:
     explicit inbox_owner(kernel& os) : inbox_(inbox::create(os)) {}
     inbox_owner(const inbox_owner&) = delete;
     inbox_owner& operator=(const inbox_owner&) = delete;
-    ~inbox_owner() { inbox_.let_go(); }
+    ~inbox_owner() {
+        inbox_.close();
+        inbox_.let_go();
+    }
 
     inbox& operator*() const noexcept { return inbox_; }
     inbox* operator->() const noexcept { return &inbox_; }

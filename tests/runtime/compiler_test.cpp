@@ -227,3 +227,27 @@ TEST_CASE("an exception inside the awaited expression destroys its temporaries o
         co_return caught;
     });
 }
+
+TEST_CASE("an await in a condition goes on, in a coroutine that has a variable") {
+    // Without one, g++ 12 never resumes it: no library can help that, and the documentation says so.
+    auto body = []() -> cove::task<> {
+        const auto yes = []() -> cove::task<bool> {
+            co_await cove::yield();
+            co_return true;
+        };
+        const auto in_if = [](auto& asked) -> cove::task<int> {
+            const int seen = 1;
+            if (co_await asked()) co_return seen;
+            co_return 0;
+        };
+        const auto in_while = [](auto& asked) -> cove::task<int> {
+            int rounds = 0;
+            while (co_await asked())
+                if (++rounds == 3) break;
+            co_return rounds;
+        };
+        CHECK(co_await in_if(yes) == 1);
+        CHECK(co_await in_while(yes) == 3);
+    };
+    test::run(body());
+}

@@ -142,14 +142,14 @@ void many_to_many(stage& stage, std::size_t capacity) {
 }  // namespace
 
 TEST_CASE("a channel loses and doubles nothing, whoever is struck, whenever") {
-    for (const std::size_t capacity : {0, 1, 3}) {
+    for (const std::size_t capacity : {0U, 1U, 3U}) {
         test::sweep_twice([capacity](stage& stage) { one_to_one(stage, capacity); });
         test::sweep_twice([capacity](stage& stage) { many_to_many(stage, capacity); });
     }
 }
 
 TEST_CASE("a channel that is closed at any moment keeps what was sent") {
-    for (const std::size_t capacity : {0, 2}) {
+    for (const std::size_t capacity : {0U, 2U}) {
         test::sweep_twice([capacity](stage& stage) {
             auto& queue = stage.make<cove::channel<item>>(capacity);
             auto& book = stage.make<ledger>();
@@ -163,7 +163,7 @@ TEST_CASE("a channel that is closed at any moment keeps what was sent") {
 }
 
 TEST_CASE("a remote channel loses and doubles nothing, whoever is struck, whenever") {
-    for (const std::size_t capacity : {1, 2}) {
+    for (const std::size_t capacity : {1U, 2U}) {
         test::sweep([capacity](stage& stage) {
             auto& queue = stage.make<cove::remote_channel<item>>(capacity);
             auto& book = stage.make<ledger>();
@@ -262,7 +262,7 @@ TEST_CASE("a latch is counted down, a barrier passed, whoever is struck") {
 }
 
 TEST_CASE("a semaphore never gives more permits than it has, nor loses one") {
-    for (const std::size_t permits : {1, 2}) {
+    for (const std::size_t permits : {1U, 2U}) {
         test::sweep_twice([permits](stage& stage) {
             auto& limit = stage.make<cove::semaphore>(permits);
             auto& inside = stage.make<std::size_t>(0U);
@@ -480,7 +480,7 @@ TEST_CASE("a wait queue passes a wake-up on") {
 }
 
 TEST_CASE("select takes one item at a time from several sources, and loses none") {
-    for (const std::size_t capacity : {0, 1}) {
+    for (const std::size_t capacity : {0U, 1U}) {
         test::sweep_twice([capacity](stage& stage) {
             auto& numbers = stage.make<cove::channel<item>>(capacity);
             auto& others = stage.make<cove::channel<item>>(capacity);
@@ -521,7 +521,7 @@ TEST_CASE("select takes one item at a time from several sources, and loses none"
 }
 
 TEST_CASE("race keeps what was received and sent, whoever is struck") {
-    for (const std::size_t capacity : {0, 1}) {
+    for (const std::size_t capacity : {0U, 1U}) {
         test::sweep_twice([capacity](stage& stage) {
             auto& numbers = stage.make<cove::channel<item>>(capacity);
             auto& others = stage.make<cove::channel<item>>(capacity);

@@ -9,6 +9,7 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/test_kernel.hpp>
 
 #include <atomic>
 #include <exception>
@@ -245,5 +246,27 @@ TEST_CASE("posts that race with the end of the loop are run or destroyed, never 
         run_here(body());
         other.join();
         CHECK(made.load() == destroyed.load());
+    }
+}
+
+TEST_CASE("a loop that has ended uses its kernel no more, whoever still posts or lets go") {
+    for (int round = 0; round < 200 / scale; ++round) {
+        auto os = std::make_unique<test::test_kernel>();
+        os->jump = false;
+        std::optional<cove::loop_handle> kept;
+        std::thread poster;
+        auto body = [&]() -> cove::task<> {
+            kept = cove::loop_handle::current();
+            poster = std::thread([handle = *kept] {
+                while (handle.post([] {})) {
+                }
+            });
+            co_await cove::yield();
+        };
+        test::run(body(), *os);
+        os.reset();
+        CHECK_FALSE(kept->post([] {}));
+        kept.reset();
+        poster.join();
     }
 }

@@ -307,3 +307,22 @@ TEST_CASE("offload has one pool for the whole process") {
     CHECK(seen[0] == seen[1]);
     CHECK(seen[0] != nullptr);
 }
+
+TEST_CASE("options that are set later hold for the calls that come after") {
+    auto body = []() -> cove::task<> {
+        cove::thread_pool pool(options(1));
+        pool.set_options(options(2));
+        gauge calls;
+        auto call = [&] {
+            calls.enter();
+            while (calls.most.load() < 2) std::this_thread::yield();
+            calls.leave();
+        };
+        auto calls_it = [&]() -> cove::task<> { co_await cove::offload(pool, call); };
+        cove::task_group group;
+        for (int i = 0; i < 2; ++i) group.spawn(calls_it());
+        co_await group.join();
+        CHECK(calls.most.load() == 2);
+    };
+    test::run_real(body());
+}

@@ -3,12 +3,9 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
-#include <cove/runtime/clock.hpp>
 #include <cove/runtime/detail/frame_recycler.hpp>
 
 #include <dirent.h>
-#include <sched.h>
-#include <chrono>
 #include <cstdio>
 
 namespace {
@@ -32,13 +29,7 @@ struct leak_check : doctest::IReporter {
     }
     void test_case_end(const doctest::CurrentTestCaseStats&) override {
         const long frames = cove::detail::frames.live() - frames_;
-        int descriptors = open_descriptors() - descriptors_;
-        // A thread of a pool may hold a loop's inbox for a moment after the loop has ended.
-        const cove::time_point patience = cove::now() + std::chrono::seconds(5);
-        while (descriptors > 0 && cove::now() < patience) {
-            ::sched_yield();
-            descriptors = open_descriptors() - descriptors_;
-        }
+        const int descriptors = open_descriptors() - descriptors_;
         if (frames == 0 && descriptors == 0) return;
         std::fprintf(stderr, "LEAK in \"%s\": %ld frames, %d descriptors\n", name_, frames, descriptors);
         std::_Exit(1);
