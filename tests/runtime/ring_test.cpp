@@ -103,7 +103,10 @@ TEST_CASE("a ring takes its memory once" * doctest::skip(!test::counts_allocatio
 }
 
 TEST_CASE("a capacity that memory cannot hold throws bad_alloc") {
-    const auto make = [](std::size_t capacity) { const cove::detail::ring<std::uint64_t> made(capacity); };
+    const auto make = [](std::size_t capacity) {
+        const cove::detail::ring<std::uint64_t> made(capacity);
+        test::escape(&made);
+    };
     CHECK_THROWS_AS(make(std::numeric_limits<std::size_t>::max()), std::bad_alloc);
     if (test::counts_allocations) {
         test::fail_allocation_after(0);

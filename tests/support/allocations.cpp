@@ -34,6 +34,7 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 namespace test {
 
 long allocations() noexcept { return counted.load(std::memory_order_relaxed); }
+void escape(const void*) noexcept {}
 long fail_allocation_after(long others) noexcept { return until_failure.exchange(others); }
 
 }  // namespace test

@@ -20,4 +20,7 @@ long allocations() noexcept;
 // none. Returns how many of the count were left.
 long fail_allocation_after(long others) noexcept;
 
+// Does nothing, where no compiler sees it: an object that was shown to this cannot be left out along with its memory.
+void escape(const void* object) noexcept;
+
 }  // namespace test
