@@ -14,7 +14,7 @@ void detail::job::work() noexcept {
     if (!home->push(*this)) drop();
 }
 
-thread_pool& thread_pool::shared() noexcept {
+thread_pool& thread_pool::shared() {
     static thread_pool& pool = *new thread_pool;
     return pool;
 }

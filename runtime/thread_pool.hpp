@@ -67,7 +67,8 @@ public:
     ~thread_pool();
 
     // The one that offload() uses. It is never destroyed: a call that nobody waits for any more may outlive main().
-    static thread_pool& shared() noexcept;
+    // Throws: std::bad_alloc, in the first call only.
+    static thread_pool& shared();
 
     // Replaces the options, for calls to come.
     void set_options(const thread_pool_options& options) noexcept;
