@@ -42,7 +42,7 @@ struct wire {
     wire() : ends(test::make_narrow_pair()) {}
 
     test::stream_pair ends;
-    std::string to_send = numbered_bytes(60'000);
+    std::string to_send = numbered_bytes(20'000);
     std::size_t written = 0;
     std::string read;
     bool closed = false;  // by a mishap: what was in the kernel is gone then

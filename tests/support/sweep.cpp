@@ -153,15 +153,15 @@ private:
                 plan[struck++].what->happens(stage, actors);
                 continue;
             }
-            if (here.run_next()) {
+            // After each coroutine comes a moment, and after each turn's beginning, in which messages, timers and the
+            // kernel's events have called some of them.
+            if (here.run_next() || (++turns <= turns_max && begin_turn(here))) {
                 ++moments;
                 continue;
             }
-            if (++turns > turns_max || !begin_turn(here)) {
-                if (unblocked || !stage.unblock_) FAIL("left waiting:\n" << cove::async_stacks(here.root_scope()));
-                stage.unblock_();
-                unblocked = true;
-            }
+            if (unblocked || !stage.unblock_) FAIL("left waiting:\n" << cove::async_stacks(here.root_scope()));
+            stage.unblock_();
+            unblocked = true;
         }
         for (const std::string& failure : failures) CHECK(failure == "");
         actors.clear();
