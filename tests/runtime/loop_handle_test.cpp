@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 #include <support/test_kernel.hpp>
+#include <support/threads.hpp>
 
 #include <atomic>
 #include <exception>
@@ -20,18 +21,6 @@
 #include <vector>
 
 namespace {
-
-#if defined(__SANITIZE_THREAD__)
-constexpr int scale = 10;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr int scale = 10;
-#else
-constexpr int scale = 1;
-#endif
-#else
-constexpr int scale = 1;
-#endif
 
 cove::run_options plain() {
     cove::run_options options;
@@ -60,7 +49,7 @@ struct baton {
 
 TEST_CASE("what four threads post is all run, on the loop's thread, and in each thread's order") {
     static constexpr int threads = 4;
-    static constexpr int posts = 100'000 / scale;
+    static constexpr int posts = 100'000 / test::scale;
     struct receiver {
         int next[threads] = {};
         int arrived = 0;
@@ -94,7 +83,7 @@ TEST_CASE("what four threads post is all run, on the loop's thread, and in each 
 }
 
 TEST_CASE("no wake-up is lost between a loop that falls asleep and a thread that posts") {
-    static constexpr int rounds = 100'000 / scale;
+    static constexpr int rounds = 100'000 / test::scale;
     auto body = []() -> cove::task<> {
         baton turn;
         cove::wait_queue posted;
@@ -220,7 +209,7 @@ TEST_CASE("a handle that somebody holds keeps the loop waiting, and its release 
 }
 
 TEST_CASE("posts that race with the end of the loop are run or destroyed, never lost") {
-    for (int round = 0; round < 300 / scale; ++round) {
+    for (int round = 0; round < 300 / test::scale; ++round) {
         std::atomic<int> destroyed{0};
         std::atomic<int> made{0};
         struct counted {
@@ -250,7 +239,7 @@ TEST_CASE("posts that race with the end of the loop are run or destroyed, never 
 }
 
 TEST_CASE("a loop that has ended uses its kernel no more, whoever still posts or lets go") {
-    for (int round = 0; round < 200 / scale; ++round) {
+    for (int round = 0; round < 200 / test::scale; ++round) {
         auto os = std::make_unique<test::test_kernel>();
         os->jump = false;
         std::optional<cove::loop_handle> kept;
