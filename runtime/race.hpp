@@ -6,6 +6,7 @@
 #include <cove/runtime/task_group.hpp>
 #include <cove/runtime/when_all.hpp>
 
+#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <optional>
@@ -42,6 +43,23 @@ struct race_state {
         if (error) std::rethrow_exception(error);
         if (!decided && current_scope().is_canceled()) throw canceled(current_scope().reason());
     }
+};
+
+// Awaits an operation up to the moment when await_resume() is to be called: true, or false where it was canceled.
+template <class Operation>
+class until_ended {
+public:
+    explicit until_ended(Operation& operation) noexcept : operation_(operation) {}
+
+    bool await_ready() const noexcept { return operation_.await_ready(); }
+    template <cove_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) {
+        return operation_.await_suspend(awaiting);
+    }
+    bool await_resume() const noexcept { return !operation_.was_canceled(); }
+
+private:
+    Operation& operation_;
 };
 
 template <class Awaitable>

@@ -40,28 +40,6 @@ stored_result_t<Operation> take_stored(Operation& ended) {
     }
 }
 
-template <class Awaitable>
-task<> hold(Awaitable& operation) {
-    co_await operation;
-}
-
-// Awaits an operation up to the moment when await_resume() is to be called: true, or false where it was canceled.
-template <class Operation>
-class until_ended {
-public:
-    explicit until_ended(Operation& operation) noexcept : operation_(operation) {}
-
-    bool await_ready() const noexcept { return operation_.await_ready(); }
-    template <cove_promise Promise>
-    bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-        return operation_.await_suspend(awaiting);
-    }
-    bool await_resume() const noexcept { return !operation_.was_canceled(); }
-
-private:
-    Operation& operation_;
-};
-
 // The same, while it is awaited.
 template <class Operation>
 class stored {
@@ -80,6 +58,11 @@ private:
 };
 
 template <class Awaitable>
+task<> hold(Awaitable& operation) {
+    co_await operation;
+}
+
+template <class Awaitable>
 task<> store(Awaitable& operation, std::optional<stored_result_t<Awaitable>>& into) {
     into.emplace(co_await stored<Awaitable>(operation));
 }
@@ -87,8 +70,8 @@ task<> store(Awaitable& operation, std::optional<stored_result_t<Awaitable>>& in
 }  // namespace detail
 
 // Awaits all of the operations concurrently.
-// Result: a tuple of their results, std::monostate for void, a pointer for a reference. Throws: what the first that fails throws, once the others,
-// canceled for it, have ended. Cancellation: reaches all of them.
+// Result: a tuple of their results, std::monostate for void, a pointer for a reference. Throws: what the first that fails
+// throws, once the others, canceled for it, have ended. Cancellation: reaches all of them.
 template <class... Awaitables>
 task<std::tuple<detail::stored_result_t<Awaitables>...>> when_all(Awaitables... operations) {
     std::tuple<std::optional<detail::stored_result_t<Awaitables>>...> results;
