@@ -149,9 +149,10 @@ bool connect_operation::begin(promise_base& frame) {
     socket_ = descriptor(fd, os);
     const int nodelay = set(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
     long connected = nodelay < 0 ? nodelay : os.connect(fd, peer_.data(), peer_.size());
+    // EAGAIN, out of routes, is a final answer here: no event will follow.
+    if (connected == -EINPROGRESS || connected == -EINTR) return start_waiting(frame);
     bool drained = false;
-    if (connected == 0) connected = try_once(os, fd, drained);
-    if (connected == -EINPROGRESS || connected == -EINTR || connected == -EAGAIN) return start_waiting(frame);
+    if (connected == 0 && (connected = try_once(os, fd, drained)) == -EAGAIN) return start_waiting(frame);
     set_outcome(connected);
     return false;
 }
@@ -164,8 +165,12 @@ long connect_operation::try_once(kernel& os, int fd, bool&) noexcept {
     if (error != 0) return -error;
     // No error yet, and no peer either: the event told of a socket that is not connected (epoll reports EPOLLOUT and
     // EPOLLHUP for a fresh one).
-    const address peer = peer_address_of(os, fd);
-    if (peer.size() == 0) return -EAGAIN;
+    alignas(8) unsigned char bytes[128];
+    unsigned named = sizeof bytes;
+    auto* native = reinterpret_cast<sockaddr*>(bytes);
+    const int has_peer = os.peer_address(fd, native, &named);
+    if (has_peer < 0) return has_peer == -ENOTCONN ? -EAGAIN : has_peer;
+    const address peer(native, named);
     // Connecting to a free port of the ephemeral range may by chance be given that very port as its own: TCP's
     // simultaneous open then connects the socket to itself. Nobody listens there, so it is refused.
     if (peer == local_address_of(os, fd)) return -ECONNREFUSED;

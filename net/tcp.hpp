@@ -38,7 +38,8 @@ public:
 
     // Connects to a peer, given as an address or as address::parse() reads it.
     // Result: the stream, with Nagle's algorithm off. Throws: ECONNREFUSED, also for a socket that the kernel has
-    // connected to itself; ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL; EMFILE; errc::invalid_address.
+    // connected to itself; ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, EAGAIN (out of routes); EMFILE;
+    // errc::invalid_address.
     // Cancellation: the socket is closed. The kernel's own limit is two minutes: use timeout(). See connect(2).
     static detail::connect_operation connect(const address& peer) noexcept;
     static detail::connect_operation connect(std::string_view peer);

@@ -204,8 +204,7 @@ TEST_CASE("an event for a socket that has no peer yet is not a connection") {
         os);
 }
 
-// connect_operation::begin() gives what try_once() says as it is.
-TEST_CASE("a connection that is there at once is one, and EAGAIN never reaches the user") {
+TEST_CASE("a connection that is there at once is one, or is waited for where its peer is not known yet") {
     for (const bool has_peer : {true, false}) {
         test::test_kernel os;
         os.jump = false;
@@ -254,6 +253,8 @@ TEST_CASE("what the kernel refuses is thrown once, and no descriptor is left") {
     for (const refusal each : {refusal{"socket", EMFILE, "Too many open files"},
                                refusal{"connect", EADDRNOTAVAIL, "Cannot assign requested address"},
                                refusal{"connect", ENETUNREACH, "Network is unreachable"},
+                               refusal{"connect", EAGAIN, "Resource temporarily unavailable"},
+                               refusal{"peer_address", ENOBUFS, "No buffer space available"},
                                refusal{"set_option", ENOMEM, "Cannot allocate memory"},
                                refusal{"control", ENOSPC, "No space left on device"},
                                refusal{"get_option", ENOMEM, "Cannot allocate memory"}}) {
