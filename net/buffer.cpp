@@ -9,7 +9,8 @@ namespace {
 // the arrival of bytes and their being dealt with.
 class block_pool {
 public:
-    ~block_pool() {
+    ~block_pool() { clear(); }
+    void clear() noexcept {
         while (count_ > 0) ::operator delete(blocks_[--count_]);
     }
     char* take() { return static_cast<char*>(count_ > 0 ? blocks_[--count_] : ::operator new(buffer::capacity)); }
@@ -35,6 +36,8 @@ buffer buffer::take() {
     taken.block_ = pool.take();
     return taken;
 }
+
+void buffer::free_cached() noexcept { pool.clear(); }
 
 void buffer::give_back(char* block) noexcept { pool.give_back(block); }
 

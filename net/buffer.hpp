@@ -29,6 +29,9 @@ public:
     // Takes a block of `capacity` bytes, of which none are in use. Throws std::bad_alloc.
     static buffer take();
 
+    // Gives the blocks that this thread keeps for its next buffers back to the heap.
+    static void free_cached() noexcept;
+
     char* data() noexcept { return block_; }
     std::size_t size() const noexcept { return size_; }
     void set_size(std::size_t size_bytes) noexcept { size_ = size_bytes; }

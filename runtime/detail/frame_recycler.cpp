@@ -25,7 +25,7 @@ void* frame_recycler::allocate_from_heap(std::size_t size_bytes) {
     return frame;
 }
 
-void frame_recycler::close() noexcept {
+void frame_recycler::free_cached() noexcept {
     for (link*& list : free_) {
         while (link* frame = list) {
             list = frame->next;
@@ -33,6 +33,10 @@ void frame_recycler::close() noexcept {
         }
     }
     cached_bytes_ = 0;
+}
+
+void frame_recycler::close() noexcept {
+    free_cached();
     cached_bytes_max_ = 0;
 }
 

@@ -46,7 +46,10 @@ public:
     // How many frames this thread has allocated less those it has freed. Tests use it to prove that no frame leaks.
     long live() const noexcept { return live_; }
 
-    // Gives what is cached back to the heap, and caches nothing from now on.
+    // Gives what is cached back to the heap.
+    void free_cached() noexcept;
+
+    // Gives what is cached back, and caches nothing from now on.
     void close() noexcept;
 
 private:

@@ -1,5 +1,7 @@
 #include <cove/net/buffer.hpp>
 
+#include <support/allocations.hpp>
+
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -60,6 +62,16 @@ TEST_CASE("memory that was given back is used again, the last first") {
     }
     buffer again = buffer::take();
     CHECK(again.data() == memory);
+}
+
+TEST_CASE("what the pool keeps can be given back to the heap") {
+    if (!test::counts_allocations) return;
+    { buffer some = buffer::take(); }
+    buffer::free_cached();
+    const long before = test::allocations();
+    buffer again = buffer::take();
+    test::escape(again.data());
+    CHECK(test::allocations() == before + 1);
 }
 
 TEST_CASE("more buffers than the pool keeps are all different and all usable") {

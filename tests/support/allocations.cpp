@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -13,7 +14,8 @@
 namespace {
 
 std::atomic<long> counted{0};
-std::atomic<long> until_failure{-1};
+// Of this thread: simulated worlds run on several at once.
+thread_local long until_failure = -1;
 
 }  // namespace
 
@@ -21,7 +23,7 @@ std::atomic<long> until_failure{-1};
 
 void* operator new(std::size_t size) {
     counted.fetch_add(1, std::memory_order_relaxed);
-    if (until_failure.load(std::memory_order_relaxed) >= 0 && until_failure.fetch_sub(1) == 0) throw std::bad_alloc();
+    if (until_failure >= 0 && until_failure-- == 0) throw std::bad_alloc();
     if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
     throw std::bad_alloc();
 }
@@ -35,6 +37,6 @@ namespace test {
 
 long allocations() noexcept { return counted.load(std::memory_order_relaxed); }
 void escape(const void*) noexcept {}
-long fail_allocation_after(long others) noexcept { return until_failure.exchange(others); }
+long fail_allocation_after(long others) noexcept { return std::exchange(until_failure, others); }
 
 }  // namespace test
