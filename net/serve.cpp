@@ -7,8 +7,10 @@
 namespace cove::detail {
 
 bool is_exhaustion(std::error_code error, const tcp_listener& listener, const serve_options& options) {
+    // ENOSPC: epoll's limit of registrations, fs.epoll.max_user_watches.
     const bool passes = error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
-                        error == std::errc::no_buffer_space || error == std::errc::not_enough_memory;
+                        error == std::errc::no_buffer_space || error == std::errc::not_enough_memory ||
+                        error == std::errc::no_space_on_device;
     if (passes && options.on_error == nullptr) return true;
     const std::system_error reported(error, "accept " + listener.local_address().to_string());
     if (!passes) throw reported;

@@ -61,7 +61,7 @@ task<> session(Handler& handler, tcp_stream peer, const serve_options& options, 
 
 // Accepts connections until canceled, and runs handler(tcp_stream) for each, a callable that returns a task.
 //
-// Running out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) is waited out, without spinning and until a
+// Running out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOSPC of epoll) is waited out, without spinning and until a
 // descriptor is closed here or for retry_after; clients wait in the backlog meanwhile. A handler's exception ends its
 // session only.
 // Cancellation: stops accepting, gives the sessions `grace` to end by themselves, cancels them, waits for their end and

@@ -221,6 +221,38 @@ TEST_CASE("running out of descriptors or memory is waited out without spinning, 
     }
 }
 
+TEST_CASE("where epoll has no room for the listener serve() tries again, and accepts then") {
+    for (const int error : {ENOSPC, ENOMEM}) {
+        test::test_kernel os;
+        test::within(
+            [&]() -> task<> {
+                cove::tcp_listener listener = cove::tcp_listener::bind("127.0.0.1:0");
+                const cove::address where = listener.local_address();
+                os.fault = [&](std::string_view call, int) -> std::optional<long> {
+                    return call == "control" ? std::optional<long>(-error) : std::nullopt;
+                };
+                int sessions = 0;
+                const auto handler = [&](cove::tcp_stream peer) -> task<> {
+                    ++sessions;
+                    co_await hold(std::move(peer));
+                };
+                ending how;
+                cove::task_group server;
+                server.spawn(serving(std::move(listener), handler, options_that_report(), how));
+                co_await cove::sleep_for(1s);
+                CHECK(reported.size() >= 1);
+                os.fault = nullptr;
+                const test::raw_client client(where);
+                co_await cove::sleep_for(1s);
+                CHECK(sessions == 1);
+                server.cancel();
+                co_await server.join();
+                CHECK(how.canceled);
+            },
+            os);
+    }
+}
+
 TEST_CASE("a process without a descriptor to spare accepts again the moment one is closed") {
     test::test_kernel os;
     os.jump = false;
