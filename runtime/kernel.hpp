@@ -91,6 +91,14 @@ public:
     // Returns 64 bits that nobody can foretell; where a simulation wants to repeat itself, those that its seed gives.
     virtual std::uint64_t random() noexcept = 0;
 
+    // Threads. Takes over a call that a thread pool would make on a thread of its own: makes it, some time later and on the
+    // thread of the loop, by call(context, true), or drops it by call(context, false). A simulation does so, which has one
+    // thread only. Returns false where there are threads.
+    virtual bool defer([[maybe_unused]] void (*call)(void* context, bool make) noexcept,
+                       [[maybe_unused]] void* context) noexcept {
+        return false;
+    }
+
     // Counts the forks between the first process and this one: a poller must not be used where the number differs
     // from that at its creation, because parent and child would share its registrations.
     virtual unsigned fork_count() noexcept = 0;

@@ -14,6 +14,18 @@ void detail::job::work() noexcept {
     if (!home->push(*this)) drop();
 }
 
+bool detail::job::defer_to(kernel& os) noexcept {
+    const auto call = [](void* self, bool make) noexcept {
+        job& deferred = *static_cast<job*>(self);
+        if (deferred.take_back()) make ? deferred.work() : static_cast<posted&>(deferred).drop();
+        deferred.let_go();
+    };
+    hold();
+    is_deferred_ = os.defer(call, this);
+    if (!is_deferred_) let_go();
+    return is_deferred_;
+}
+
 thread_pool& thread_pool::shared() {
     static thread_pool& pool = *new thread_pool;
     return pool;
@@ -38,6 +50,7 @@ std::size_t thread_pool::threads() noexcept {
 }
 
 int thread_pool::add(detail::job& added) noexcept {
+    if (added.defer_to(kernel::current())) return 0;
     const detail::monitor::lock guard(monitor_);
     const bool needs_thread = idle_ <= queued_;
     const bool has_thread = !needs_thread || (threads_ < options_.threads_max && start_thread()) || threads_ > 0;
@@ -49,6 +62,7 @@ int thread_pool::add(detail::job& added) noexcept {
 }
 
 bool thread_pool::remove(detail::job& queued) noexcept {
+    if (queued.take_back()) return true;
     const detail::monitor::lock guard(monitor_);
     if (!queued.list_node<detail::job_tag>::linked()) return false;
     queued.list_node<detail::job_tag>::unlink();

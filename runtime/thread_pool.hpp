@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <utility>
 
 namespace cove {
 
@@ -42,6 +43,10 @@ public:
     // Any thread: blocks until the call has been made.
     void wait_until_made() const noexcept { made_.wait(false, std::memory_order_acquire); }
 
+    // The loop's thread: leaves the call to a kernel that makes such calls itself, and takes it back while it is unbegun.
+    bool defer_to(kernel& os) noexcept;
+    bool take_back() noexcept { return std::exchange(is_deferred_, false); }
+
     inbox* home = nullptr;  // of the loop that waits, held
 
 protected:
@@ -53,6 +58,7 @@ private:
 
     std::atomic<long> holders_{1};
     std::atomic<bool> made_{false};
+    bool is_deferred_ = false;
 };
 
 }  // namespace detail
