@@ -94,6 +94,7 @@ void tcp_stream::set_linger(std::chrono::seconds limit) {
 
 void tcp_stream::set_unsent_max(std::size_t size_bytes) {
     set_checked(socket_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<unsigned>(size_bytes), "set_unsent_max");
+    socket_.expect_room();
 }
 
 void tcp_stream::set_receive_buffer(std::size_t size_bytes) {
@@ -102,6 +103,7 @@ void tcp_stream::set_receive_buffer(std::size_t size_bytes) {
 
 void tcp_stream::set_send_buffer(std::size_t size_bytes) {
     set_checked(socket_, SOL_SOCKET, SO_SNDBUF, static_cast<int>(size_bytes), "set_send_buffer");
+    socket_.expect_room();
 }
 
 address tcp_stream::local_address() const noexcept { return detail::local_address_of(socket_.os(), socket_.number()); }
@@ -152,7 +154,10 @@ bool connect_operation::begin(promise_base& frame) {
     // EAGAIN, out of routes, is a final answer here: no event will follow.
     if (connected == -EINPROGRESS || connected == -EINTR) return start_waiting(frame);
     bool drained = false;
-    if (connected == 0 && (connected = try_once(os, fd, drained)) == -EAGAIN) return start_waiting(frame);
+    if (connected == 0) {
+        connected = try_once(os, fd, drained);
+        if (connected == -EAGAIN) return start_waiting(frame);
+    }
     set_outcome(connected);
     return false;
 }

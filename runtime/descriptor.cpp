@@ -35,6 +35,10 @@ void descriptor::close() noexcept {
     if (loop* running = detail::this_thread.running) running->descriptor_closed().wake_all();
 }
 
+void descriptor::expect_room() noexcept {
+    if (slot_ != nullptr) slot_->writable = true;
+}
+
 int descriptor::release() noexcept {
     detach();
     return std::exchange(fd_, -1);

@@ -35,6 +35,10 @@ public:
     // Gives the number away, open; operations that wait on it end with errc::closed.
     [[nodiscard]] int release() noexcept;
 
+    // After an option that may have made room: the next write asks the kernel, which need not tell of such room by an
+    // edge, whatever was known before.
+    void expect_room() noexcept;
+
 private:
     friend class io_operation;
     friend class detail::reactor;
