@@ -12,6 +12,7 @@ cmake --install "$build" --prefix "$prefix" >/dev/null
 cmake -S "$here" -B "$prefix/build" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$compiler" >/dev/null
 cmake --build "$prefix/build"
 "$prefix/build/consumer"
+"$prefix/build/simulated"
 echo "consumer: find_package works"
 
 export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name cove.pc)")

@@ -5,6 +5,8 @@
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task_group.hpp>
 
+#include <cove/net/sim/world.hpp>
+
 #include <doctest/doctest.h>
 #include <support/net.hpp>
 
@@ -300,6 +302,28 @@ TEST_CASE("write_some takes at least a byte, and waits until it can") {
             CHECK((all == data.substr(0, sent)));
         },
         os);
+}
+
+// Linux tells of room by an edge once a third of the buffer is free; what is between that and full it takes, and says nothing.
+TEST_CASE("after a limit was lifted the next write asks for room, though no event has told of any") {
+    cove::sim::world_options narrow;
+    narrow.send_buffer = 87040;
+    narrow.receive_buffer = 2304;
+    cove::sim::world world(1, narrow);
+    auto& host = world.host("host");
+    const auto body = []() -> task<> {
+        auto pair = co_await test::connected_pair();
+        pair.left.set_unsent_max(80'000);
+        const std::string much(200'000, 'x');
+        std::size_t written = 0;
+        const auto all = co_await cove::move_on_after(1s, pair.left.write(much, written));
+        CHECK(!all);
+        CHECK(written > 80'000);
+        pair.left.set_unsent_max(0);
+        const auto last = co_await cove::move_on_after(1s, pair.left.write_some("last words"));
+        CHECK(last.has_value());
+    };
+    test::run(body(), host.os());
 }
 
 TEST_CASE("shutdown_write ends one direction and leaves the other open") {

@@ -102,7 +102,7 @@ TEST_CASE("every kind of wait says what it is") {
         CHECK(contains(text, "join of 4 tasks\n"));
         ::close(event);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("the stacks of a scope are those of what waits in it and below it") {

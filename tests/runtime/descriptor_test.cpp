@@ -138,7 +138,7 @@ TEST_CASE("a descriptor may be moved while an operation waits on it") {
         CHECK(error == std::error_code());
         CHECK(co_await read_byte(final_place) == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that waits hears when the descriptor is closed after it was moved") {
@@ -152,7 +152,7 @@ TEST_CASE("an operation that waits hears when the descriptor is closed after it 
         co_await group.join();
         CHECK(error == cove::errc::closed);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that waits hears when the descriptor is released, and another loop can take it") {
@@ -168,13 +168,13 @@ TEST_CASE("an operation that waits hears when the descriptor is released, and an
         REQUIRE(::write(pair.far.number(), "x", 1) == 1);
         co_return number;
     };
-    const int number = test::run(body());
+    const int number = test::run_on_linux(body());
     auto goes_on = [number]() -> cove::task<> {
         cove::descriptor taken(number);
         CHECK(co_await read_byte(taken) == 1);
         CHECK(co_await read_byte(taken) == 0);
     };
-    test::run(goes_on());
+    test::run_on_linux(goes_on());
 }
 
 TEST_CASE("a descriptor may outlive the loop that it belonged to") {
@@ -185,7 +185,7 @@ TEST_CASE("a descriptor may outlive the loop that it belonged to") {
         group.spawn(reads(pair.near, error));
         co_await cove::yield();
     };
-    test::run(body());
+    test::run_on_linux(body());
     CHECK(pair.near.is_open());
     // The next loop registers it anew.
     auto again = [&pair]() -> cove::task<> {
@@ -197,7 +197,7 @@ TEST_CASE("a descriptor may outlive the loop that it belonged to") {
         co_await group.join();
         CHECK(error == std::error_code());
     };
-    test::run(again());
+    test::run_on_linux(again());
 }
 
 TEST_CASE("a registered descriptor leaves the poller before it is closed, whoever else holds the description") {
@@ -239,5 +239,5 @@ TEST_CASE("closing wakes those who wait for the process to have a descriptor to 
         co_await group.join();
         CHECK(woken);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }

@@ -137,7 +137,7 @@ TEST_CASE("data and the end of the stream that came together are both read") {
         CHECK(co_await read(sockets.near) == 0);
         CHECK(counts == std::vector<long>{3});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an error of the system call is thrown with the operation and the descriptor named") {
@@ -202,7 +202,7 @@ TEST_CASE("an operation that is canceled while it waits has taken nothing") {
         CHECK(co_await read(sockets.near) == 3);
         CHECK(cove::loop::current().reactor().waiting == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that is canceled in the turn in which it became ready has taken nothing") {
@@ -227,7 +227,7 @@ TEST_CASE("an operation that is canceled in the turn in which it became ready ha
         CHECK_FALSE(count);
         CHECK(co_await read(second.near) == 4);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a second operation in the same direction is busy, one in the other direction is not") {
@@ -246,7 +246,7 @@ TEST_CASE("a second operation in the same direction is busy, one in the other di
         sockets.send("abcd");
         CHECK(co_await read(sockets.near) == 4);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation on a closed descriptor is refused, and so is one that waits when it is closed") {
@@ -266,7 +266,7 @@ TEST_CASE("an operation on a closed descriptor is refused, and so is one that wa
         const auto later = co_await cove::as_result(read(sockets.near));
         CHECK(later.error() == cove::errc::closed);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a frame that is destroyed while it waits leaves its descriptor usable") {
@@ -283,7 +283,7 @@ TEST_CASE("a frame that is destroyed while it waits leaves its descriptor usable
         CHECK(co_await read(sockets.near) == 3);
         CHECK(counts.empty());
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a spurious event leads back to waiting, and the data that comes later is read") {
@@ -373,7 +373,7 @@ TEST_CASE("an operation that spent the budget can be canceled and closed while i
         co_await group.join();
         CHECK(error == cove::errc::closed);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("where the kernel refuses a registration the operation fails and nothing stays behind") {

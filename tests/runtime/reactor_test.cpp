@@ -108,7 +108,7 @@ TEST_CASE("an event for a descriptor that was closed in the same batch does not 
         co_await group.join();
         CHECK(wrongly == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an event that carries an old generation is dropped") {
@@ -219,7 +219,7 @@ TEST_CASE("more descriptors than one batch of events holds are all served, and a
         co_await group.join();
         CHECK(closed == count - 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation whose descriptor was closed behind our back stays cancellable, and the loop idle") {
@@ -240,7 +240,7 @@ TEST_CASE("an operation whose descriptor was closed behind our back stays cancel
         // The number is nobody's now: cove must not close what may be a stranger's.
         CHECK(victim.near.release() >= 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE(
@@ -266,7 +266,7 @@ TEST_CASE(
         CHECK(victim.near.release() >= 0);
         ::close(copy);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a forked child that ends its copies of cove's sockets does the parent no harm") {
@@ -290,5 +290,5 @@ TEST_CASE("a forked child that ends its copies of cove's sockets does the parent
         REQUIRE(::shutdown(line.far, SHUT_WR) == 0);
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }

@@ -89,7 +89,7 @@ TEST_CASE("readable waits until there is something to read") {
         CHECK(told == 1);
         CHECK(cove::loop::current().reactor().waiting == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("whoever does not read all that is there is told again") {
@@ -103,7 +103,7 @@ TEST_CASE("whoever does not read all that is there is told again") {
         pipe.take();
         CHECK_FALSE(co_await cove::move_on_after(1s, cove::readable(pipe.reader())));
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("the end of a pipe is readable, and a pipe without a reader writable: the next call says so") {
@@ -115,7 +115,7 @@ TEST_CASE("the end of a pipe is readable, and a pipe without a reader writable: 
         other.close_reader();
         co_await cove::writable(other.writer());
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("writable waits until there is room") {
@@ -136,7 +136,7 @@ TEST_CASE("writable waits until there is room") {
         co_await group.join();
         CHECK(told == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("one reader and one writer wait on one descriptor without disturbing each other") {
@@ -165,7 +165,7 @@ TEST_CASE("one reader and one writer wait on one descriptor without disturbing e
         ::close(fds[0]);
         ::close(fds[1]);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a regular file is always ready") {
@@ -178,7 +178,7 @@ TEST_CASE("a regular file is always ready") {
         CHECK(outcome.has_value());
         ::close(file);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a closed descriptor is EBADF, whatever its number") {
@@ -190,7 +190,7 @@ TEST_CASE("a closed descriptor is EBADF, whatever its number") {
         CHECK_THROWS_AS(co_await cove::writable(closed), std::system_error);
         CHECK(cove::loop::current().reactor().waiting == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a second wait for the same direction is busy") {
@@ -206,7 +206,7 @@ TEST_CASE("a second wait for the same direction is busy") {
         co_await group.join();
         CHECK(told == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a canceled wait leaves the descriptor as it was, and nothing registered") {
@@ -242,7 +242,7 @@ TEST_CASE("a frame that is destroyed while it waits leaves nothing registered") 
         co_await cove::sleep_for(1s);
         CHECK(told == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a descriptor whose owner closed it under a wait stays cancellable, with a copy and without") {
@@ -274,7 +274,7 @@ TEST_CASE("a descriptor whose owner closed it under a wait stays cancellable, wi
             ::close(reused);
             if (with_copy) ::close(copy);
         };
-        test::run(body());
+        test::run_on_linux(body());
     }
 }
 
@@ -287,7 +287,7 @@ TEST_CASE("a descriptor of cove's own that is registered is refused as busy") {
         CHECK(refused.error() == cove::errc::busy);
         CHECK(reactor.waiting == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a descriptor of cove's own that has not waited yet is refused as well") {
@@ -313,7 +313,7 @@ TEST_CASE("a descriptor of cove's own that has not waited yet is refused as well
         group.cancel();
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a number that is no descriptor's is EBADF") {
@@ -323,7 +323,7 @@ TEST_CASE("a number that is no descriptor's is EBADF") {
             CHECK(outcome.error() == std::errc::bad_file_descriptor);
         }
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("where epoll has no room the wait fails and nothing stays behind") {

@@ -69,7 +69,7 @@ TEST_CASE("items come out in the order in which they went in, whatever the capac
             REQUIRE(received.size() == 500);
             for (int i = 0; i < 500; ++i) CHECK(received[static_cast<std::size_t>(i)] == i);
         };
-        test::run(body());
+        test::run_on_linux(body());
     }
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("the receivers of a loop are served in the order they came") {
         co_await group.join();
         CHECK(order == std::vector<int>{0, 1, 2, 3, 4, 5});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a receiver that comes later overtakes none of its loop, not even before those have had their turn") {
@@ -130,7 +130,7 @@ TEST_CASE("a receiver that comes later overtakes none of its loop, not even befo
         co_await group.join();
         CHECK(order == std::vector<int>{0, 1, 2, 3});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a sender that comes later overtakes none of its loop") {
@@ -148,7 +148,7 @@ TEST_CASE("a sender that comes later overtakes none of its loop") {
         }
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("who has had a share of items goes behind the others, and overtakes none of them") {
@@ -173,7 +173,7 @@ TEST_CASE("who has had a share of items goes behind the others, and overtakes no
         channel.close();
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("who never has to wait lets others have their turn") {
@@ -195,7 +195,7 @@ TEST_CASE("who never has to wait lets others have their turn") {
         CHECK(passed < 100);
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an item of a receiver that is canceled or destroyed before its turn goes to the next") {
@@ -218,7 +218,7 @@ TEST_CASE("an item of a receiver that is canceled or destroyed before its turn g
         CHECK(order == std::vector<int>{3});
         CHECK(channel.size() == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a receiver that was called and then canceled, in its very turn, passes the call on") {
@@ -237,7 +237,7 @@ TEST_CASE("a receiver that was called and then canceled, in its very turn, passe
         co_await group.join();
         CHECK(order == std::vector<int>{2});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("room that a sender leaves behind goes to the next, and what was not sent is as it was") {
@@ -267,7 +267,7 @@ TEST_CASE("room that a sender leaves behind goes to the next, and what was not s
         CHECK_THROWS_AS(co_await channel.send(std::move(item)), std::system_error);
         CHECK(item != nullptr);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("close refuses senders, those that wait too, and lets what is there be received") {
@@ -295,7 +295,7 @@ TEST_CASE("close refuses senders, those that wait too, and lets what is there be
         CHECK_FALSE(co_await channel.receive());
         channel.close();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("close ends the wait of every receiver, and of those that come while they still have their turns") {
@@ -317,7 +317,7 @@ TEST_CASE("close ends the wait of every receiver, and of those that come while t
         co_await cove::timeout(1h, group.join());
         CHECK(nothing.empty());
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a copy of an lvalue is sent, and a waiting copy that is canceled is destroyed") {
@@ -332,7 +332,7 @@ TEST_CASE("a copy of an lvalue is sent, and a waiting copy that is canceled is d
         CHECK(item.use_count() == 1);
         co_await channel.send(item);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("what is left in a channel ends with its last handle") {
@@ -373,7 +373,7 @@ TEST_CASE("waiting allocates only for the first wait of a loop") {
         there.close();
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("select takes a receive, which then takes one item or none") {
@@ -396,7 +396,7 @@ TEST_CASE("select takes a receive, which then takes one item or none") {
         CHECK_FALSE(co_await cove::move_on_after(1s, cove::select(first.receive(), second.receive())));
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a stack says which way who waits") {
@@ -414,7 +414,7 @@ TEST_CASE("a stack says which way who waits") {
         CHECK(text.find("remote_channel: receive\n    at remote_channel_test.cpp:") != std::string::npos);
         CHECK(text.find("remote_channel: send\n    at remote_channel_test.cpp:") != std::string::npos);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a channel that outlives the loops which waited on it keeps nothing of them") {

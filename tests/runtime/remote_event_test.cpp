@@ -53,7 +53,7 @@ TEST_CASE("a flag that is set ends every wait at once, until it is reset") {
         CHECK_FALSE(copy.is_set());
         CHECK_FALSE(co_await cove::move_on_after(1h, event.wait()));
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("set ends all waits of a loop in the order in which they began, and runs nobody itself") {
@@ -69,7 +69,7 @@ TEST_CASE("set ends all waits of a loop in the order in which they began, and ru
         co_await group.join();
         CHECK(order == std::vector<int>{0, 1, 2, 3, 4});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a flag that is set and reset at once ends the waits that had begun, and no later one") {
@@ -92,7 +92,7 @@ TEST_CASE("a flag that is set and reset at once ends the waits that had begun, a
         co_await group.join();
         CHECK(order == std::vector<int>{0, 1, 2, 99});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that is awaited again waits again") {
@@ -115,7 +115,7 @@ TEST_CASE("an operation that is awaited again waits again") {
         co_await group.join();
         CHECK(again);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that was canceled can be awaited again") {
@@ -127,7 +127,7 @@ TEST_CASE("an operation that was canceled can be awaited again") {
         event.set();
         co_await operation;
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("who is canceled goes on without the event, even if it is set before their turn comes") {
@@ -153,7 +153,7 @@ TEST_CASE("who is canceled goes on without the event, even if it is set before t
         co_await late.join();
         CHECK(order == std::vector<int>{2});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a frame that is destroyed while it waits, or between set and its turn, leaves the others as they were") {
@@ -176,7 +176,7 @@ TEST_CASE("a frame that is destroyed while it waits, or between set and its turn
         co_await stays.join();
         CHECK(order == std::vector<int>{10});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a wait that ends at once does not keep others waiting for ever") {
@@ -198,7 +198,7 @@ TEST_CASE("a wait that ends at once does not keep others waiting for ever") {
         CHECK(waits_made < 100);
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("waiting allocates only for the first wait of a loop, which throws where there is no memory") {
@@ -215,7 +215,7 @@ TEST_CASE("waiting allocates only for the first wait of a loop, which throws whe
         for (int i = 0; i < 100; ++i) co_await cove::move_on_after(1s, event.wait());
         CHECK(test::allocations() == before);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("select takes an event, and a stack names it") {
@@ -237,7 +237,7 @@ TEST_CASE("select takes an event, and a stack names it") {
         CHECK(at_once.index() == 1);
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a thread that sets wakes loops and threads alike") {

@@ -311,7 +311,7 @@ TEST_CASE("of two sockets the one that has something is read, and the bytes of t
         REQUIRE(end.index() == 1);
         CHECK(std::get<1>(end) == 0);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("an operation that has nothing to do is done at once, as it is without select") {
@@ -320,7 +320,7 @@ TEST_CASE("an operation that has nothing to do is done at once, as it is without
         const auto got = co_await cove::select(cove::sleep_for(1h), pair.left.read(std::span<char>()));
         CHECK(got.index() == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("select throws what the one throws that is done first, and the others are withdrawn") {
@@ -346,7 +346,7 @@ TEST_CASE("select throws what the one throws that is done first, and the others 
         CHECK_THROWS_AS(co_await cove::select(items.receive(), pair.left.read(bytes)), std::system_error);
         co_await group.join();
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a signal that loses stays to be taken") {
@@ -362,7 +362,7 @@ TEST_CASE("a signal that loses stays to be taken") {
         CHECK(std::get<1>(got) == SIGUSR1);
         CHECK((co_await cove::select(signals.next(), cove::sleep_for(1s))).index() == 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a frame that is destroyed in a select leaves everything it stood in") {

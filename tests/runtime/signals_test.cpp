@@ -108,7 +108,7 @@ TEST_CASE("a signal that comes while somebody waits ends the wait") {
         co_await cove::sleep_for(1s);
         CHECK(seen == std::vector<int>{SIGUSR1, SIGUSR2, SIGUSR1});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a signal that came before the wait is kept, several of a kind as one, the lowest number first") {
@@ -120,7 +120,7 @@ TEST_CASE("a signal that came before the wait is kept, several of a kind as one,
         CHECK(co_await signals.next() == std::max(SIGUSR1, SIGUSR2));
         CHECK_FALSE(co_await cove::move_on_after(1s, signals.next()));
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("every receiver gets every signal") {
@@ -136,7 +136,7 @@ TEST_CASE("every receiver gets every signal") {
         co_await group.join();
         CHECK(seen == std::vector<int>{SIGUSR1, SIGUSR1});
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("one receiver's end leaves the others their signals") {
@@ -146,7 +146,7 @@ TEST_CASE("one receiver's end leaves the others their signals") {
         send_signal(SIGUSR1);
         CHECK(co_await cove::timeout(1min, stays.next()) == SIGUSR1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("the last receiver restores the signal's disposition") {
@@ -166,7 +166,7 @@ TEST_CASE("the last receiver restores the signal's disposition") {
         CHECK((disposition(SIGUSR1) == before));
         send_signal(SIGUSR1);
     };
-    test::run(body());
+    test::run_on_linux(body());
     CHECK(handled == 1);
     ::signal(SIGUSR1, SIG_DFL);
 }
@@ -180,7 +180,7 @@ TEST_CASE("a signal that came for a receiver that has gone is not given to the n
         cove::signal_set next{SIGUSR1};
         CHECK_FALSE(co_await cove::move_on_after(1s, next.next()));
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("a burst of ten thousand signals is told at least once and breaks nothing") {
@@ -198,7 +198,7 @@ TEST_CASE("a burst of ten thousand signals is told at least once and breaks noth
         co_await cove::sleep_for(1s);
         CHECK(seen.size() == so_far + 1);
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("two loops on two threads are both told") {
@@ -257,7 +257,7 @@ TEST_CASE("a second wait on one receiver is busy, and a canceled wait takes no s
         CHECK(co_await signals.next() == SIGUSR1);
         CHECK(seen.empty());
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("what is no signal, or cannot be caught, is refused, and nothing stays subscribed") {
@@ -276,7 +276,7 @@ TEST_CASE("what is no signal, or cannot be caught, is refused, and nothing stays
         }
         co_return;
     };
-    test::run(body());
+    test::run_on_linux(body());
 }
 
 TEST_CASE("waiting for a signal is no deadlock") {
@@ -300,7 +300,7 @@ TEST_CASE("waiting for a signal is a deadlock where it was declared not to count
     };
     CHECK(in_child([&body] {
               try {
-                  test::run(body());
+                  test::run_on_linux(body());
               } catch (const cove::deadlock_error&) {
                   return 42;
               }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cove/net/sim/world.hpp>
 #include <cove/runtime/kernel.hpp>
 #include <cove/runtime/run.hpp>
 
@@ -127,17 +128,25 @@ private:
     cove::duration jumped_ = cove::duration::zero();
 };
 
-// Runs a test's main task on a kernel whose clock jumps, and without touching the process's signals.
+// Runs a test's main task on this kernel, and without touching the process's signals.
 template <class T>
-auto run(cove::task<T> main, test_kernel& os) {
+auto run(cove::task<T> main, cove::kernel& os) {
     cove::run_options options;
     options.os = &os;
     options.stop_on_signals = false;
     return cove::run(std::move(main), options);
 }
 
+// The same in simulated time, for what needs neither threads nor descriptors of the process.
 template <class T>
 auto run(cove::task<T> main) {
+    cove::sim::world world(1);
+    return run(std::move(main), world.host("test").os());
+}
+
+// The same on Linux, with a clock that jumps.
+template <class T>
+auto run_on_linux(cove::task<T> main) {
     test_kernel os;
     return run(std::move(main), os);
 }
