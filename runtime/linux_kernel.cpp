@@ -207,7 +207,8 @@ private:
 }  // namespace
 
 kernel& linux_kernel() noexcept {
-    static linux_kernel_calls instance;
+    // Never destroyed: a pool's thread may still be there when the process ends.
+    static linux_kernel_calls& instance = *new linux_kernel_calls;
     return instance;
 }
 

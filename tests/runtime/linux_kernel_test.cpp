@@ -23,6 +23,12 @@ using cove::linux_kernel;
 
 namespace {
 
+// Asks when the program's static objects are destroyed, this one after the kernel's, were it one of them: so does a thread of
+// the pool that is still there. UBSan sees a call on a destroyed object.
+struct asks_at_exit {
+    ~asks_at_exit() { (void)cove::linux_kernel().now(); }
+} const at_exit;
+
 struct poller {
     poller() : fd(linux_kernel().create_poller()) { REQUIRE(fd >= 0); }
     poller(const poller&) = delete;
