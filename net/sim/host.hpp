@@ -81,7 +81,6 @@ private:
     void start();
     void step();
     void end_program(bool by_itself);
-    void stop_at_once(bool with_power);
     void note(const char* what, std::int64_t value = 0) noexcept;
 
     world& world_;

@@ -45,9 +45,6 @@ public:
     // Forgets everything, as a machine without power does.
     void lose_power() noexcept;
 
-    // Whether no connection, port or listener is left.
-    bool is_empty() const noexcept { return connections_.empty() && bound_.empty(); }
-
     // What a new socket begins with.
     tcp_options defaults;
 
