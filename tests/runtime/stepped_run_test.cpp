@@ -65,21 +65,23 @@ TEST_CASE("finish() tells that a signal has canceled the main task") {
 
 TEST_CASE("a run that is destroyed before its end destroys its tasks under its loop") {
     test::test_kernel os;
-    bool destroyed_in_loop = false;
+    const cove::loop* seen = nullptr;
+    const cove::loop* own = nullptr;
     struct witness {
-        bool& saw_loop;
-        ~witness() { saw_loop = &cove::loop::current() != nullptr; }
+        const cove::loop*& seen;
+        ~witness() { seen = &cove::loop::current(); }
     };
     {
         stepped_run run(os, false);
-        const auto waits = [](bool& saw_loop) -> task<> {
-            const witness guard{saw_loop};
+        own = &run.loop();
+        const auto waits = [](const cove::loop*& saw) -> task<> {
+            const witness guard{saw};
             co_await cove::sleep_for(1h);
         };
-        run.start([&] { return waits(destroyed_in_loop); });
+        run.start([&] { return waits(seen); });
         run.turn();
     }
-    CHECK(destroyed_in_loop);
+    CHECK(seen == own);
 }
 
 TEST_CASE("while the main task is made, the kernel is the run's own") {
