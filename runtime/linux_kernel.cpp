@@ -207,9 +207,13 @@ private:
 }  // namespace
 
 kernel& linux_kernel() noexcept {
-    // Never destroyed: a pool's thread may still be there when the process ends.
-    static linux_kernel_calls& instance = *new linux_kernel_calls;
-    return instance;
+    // A union does not destroy what it holds: a pool's thread may still be there when the process ends.
+    static union lasting {
+        lasting() noexcept : calls() {}
+        ~lasting() {}
+        linux_kernel_calls calls;
+    } instance;
+    return instance.calls;
 }
 
 }  // namespace cove
