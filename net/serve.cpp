@@ -18,6 +18,11 @@ bool is_exhaustion(std::error_code error, const tcp_listener& listener, const se
     return true;
 }
 
+bool session_group::survives_failure() noexcept {
+    if (options_.on_error != nullptr && !handles_canceled()) options_.on_error(std::current_exception());
+    return true;
+}
+
 wait_queue::operation descriptor_to_spare() noexcept { return loop::current().descriptor_closed().wait(); }
 
 }  // namespace cove::detail

@@ -42,20 +42,33 @@ bool is_exhaustion(std::error_code error, const tcp_listener& listener, const se
 // Waits until a descriptor is closed on this thread.
 wait_queue::operation descriptor_to_spare() noexcept;
 
-template <class Handler>
-task<> session(Handler& handler, tcp_stream peer, const serve_options& options, wait_queue& ended) {
-    struct tell_at_end {
-        wait_queue& ended;
-        ~tell_at_end() { ended.wake_one(); }
-    } const guard{ended};
-    try {
-        auto handled = handler(std::move(peer));
-        co_await handled;
-    } catch (const canceled&) {
-    } catch (...) {
-        if (options.on_error != nullptr) options.on_error(std::current_exception());
+// The sessions of one serve(): shielded, because they are canceled there once their grace is over; one that fails leaves the
+// others alone.
+class session_group final : public task_group {
+public:
+    explicit session_group(const serve_options& options) noexcept
+        : task_group(current_scope(), true), options_(options) {}
+
+    template <class Handler>
+    void begin(Handler& handler, tcp_stream peer) {
+        try {
+            spawn(handler(std::move(peer)));
+        } catch (const std::bad_alloc&) {
+            throw;
+        } catch (...) {
+            survives_failure();
+        }
     }
-}
+
+    wait_queue::operation session_ended() noexcept { return ended_.wait(); }
+
+private:
+    bool survives_failure() noexcept override;
+    void task_ended() noexcept override { ended_.wake_one(); }
+
+    const serve_options& options_;
+    wait_queue ended_{"serve: a session to end"};
+};
 
 }  // namespace detail
 
@@ -69,18 +82,17 @@ task<> session(Handler& handler, tcp_stream peer, const serve_options& options, 
 // in the same way.
 template <class Handler>
 task<> serve(tcp_listener listener, Handler handler, serve_options options = serve_options()) {
-    wait_queue session_ended("serve: a session to end");
-    task_group sessions(current_scope(), true);  // shielded: they are canceled here, once their grace is over
+    detail::session_group sessions(options);
     bool stopped = false;
     std::exception_ptr failure;
     try {
         for (;;) {
-            while (sessions.size() >= options.connections_max) co_await session_ended.wait();
+            while (sessions.size() >= options.connections_max) co_await sessions.session_ended();
             bool exhausted = false;
             try {
                 auto accepted = co_await as_result(listener.accept());
                 if (accepted)
-                    sessions.spawn(detail::session(handler, std::move(*accepted), options, session_ended));
+                    sessions.begin(handler, std::move(*accepted));
                 else
                     exhausted = detail::is_exhaustion(accepted.error(), listener, options);
             } catch (const std::bad_alloc&) {

@@ -12,6 +12,15 @@ const cancel_scope* canceled_around(const cancel_scope* scope) noexcept {
     return scope;
 }
 
+void print(const std::source_location& place, std::string& into) {
+    if (place.line() == 0) return;
+    into += "    at ";
+    into += detail::file_name(place.file_name());
+    into += ':' + std::to_string(place.line()) + " in ";
+    into += detail::bare_name(place.function_name());
+    into += '\n';
+}
+
 }  // namespace
 
 std::string async_stacks(const cancel_scope& scope) {
@@ -21,12 +30,9 @@ std::string async_stacks(const cancel_scope& scope) {
         if (const cancel_scope* ended = canceled_around(suspended.frame()->scope))
             text += ", " + ended->reason().to_string();
         text += '\n';
-        for (const detail::promise_base* frame = suspended.frame(); frame != nullptr; frame = frame->continuation) {
-            text += "    at ";
-            text += detail::file_name(frame->location.file_name());
-            text += ':' + std::to_string(frame->location.line()) + " in ";
-            text += detail::bare_name(frame->location.function_name());
-            text += '\n';
+        for (const detail::promise_base* frame = suspended.frame(); frame != nullptr; frame = frame->awaited_by()) {
+            print(frame->location, text);
+            if (frame->is_spawned()) print(detail::location_of(frame->spawned_at), text);
         }
     });
     return text;

@@ -41,7 +41,7 @@ class run_in_scope;
 // A scope that its owner can cancel: `co_await scope.run(operation)` waits inside it.
 //
 // Concurrency: the thread of its loop. Lifetime: must outlive what runs in it.
-class cancel_scope final : private detail::timer, private detail::list_node<detail::child_scope_tag> {
+class cancel_scope : private detail::timer, private detail::list_node<detail::child_scope_tag> {
 public:
     cancel_scope() noexcept = default;
     cancel_scope(const cancel_scope&) = delete;

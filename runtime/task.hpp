@@ -14,6 +14,7 @@ namespace cove {
 
 template <class T>
 class task;
+class task_group;
 
 // Sets what is called with the text of a report about a task that was never awaited; null: it is printed to stderr, as
 // it is at first. Returns what was set before. Concurrency: any thread.
@@ -40,7 +41,11 @@ struct resume_continuation {
     bool await_ready() const noexcept { return false; }
     template <cove_promise Promise>
     void await_suspend(std::coroutine_handle<Promise> finished) noexcept {
-        this_thread.next = finished.promise().continuation;
+        promise_base& ended = finished.promise();
+        if (ended.is_spawned())
+            end_spawned(ended);
+        else
+            this_thread.next = ended.continuation;
     }
     void await_resume() const noexcept {}
 };
@@ -52,7 +57,12 @@ struct task_promise_base : promise_base {
     task<T> get_return_object(std::source_location coroutine = std::source_location::current()) noexcept;
     std::suspend_always initial_suspend() const noexcept { return {}; }
     resume_continuation final_suspend() const noexcept { return {}; }
-    void unhandled_exception() noexcept { result.set_exception(); }
+    void unhandled_exception() noexcept {
+        if (this->is_spawned())
+            fail_spawned(*this);
+        else
+            result.set_exception();
+    }
 };
 
 template <class T>
@@ -123,6 +133,7 @@ public:
 
 private:
     friend detail::task_promise_base<T>;
+    friend class task_group;
 
     explicit task(promise_type& promise) noexcept : frame_(std::coroutine_handle<promise_type>::from_promise(promise)) {
         promise.handle = frame_;

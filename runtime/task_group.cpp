@@ -8,47 +8,65 @@
 
 namespace cove {
 
-void detail::child::promise_type::unhandled_exception() const noexcept { group->child_failed(location); }
+void detail::starter::run() noexcept {
+    promise_base& first = frame_;
+    first.spawned_at = place_of(where_);
+    group_.running_.push_back(first);
+    delete this;
+    resume(first);
+}
 
-void detail::child::finish::await_suspend(std::coroutine_handle<promise_type> finished) const noexcept {
-    finished.promise().group->child_ended(finished.promise());
+void task_group::prepare(detail::promise_base& added, std::source_location where) {
+    auto* item = new detail::starter(*this, added, where);
+    added.scope = this;
+    starting_.push_back(*item);
+    ++size_;
+    own_loop().make_ready(*item);
 }
 
 task_group::~task_group() {
-    if (children_.empty()) return;
-    const detail::promise_base* running = detail::this_thread.current;
-    while (running != nullptr && running->continuation != nullptr) running = running->continuation;
+    const detail::promise_base* current = detail::this_thread.current;
+    while (current != nullptr && current->awaited_by() != nullptr) current = current->awaited_by();
     const detail::destroying_guard guard;
-    while (detail::child::promise_type* left = children_.pop_front()) {
-        if (left == running) detail::misuse("a task_group was destroyed by one of its own tasks");
-        left->handle.destroy();
+    while (size_ > 0) {  // a frame's objects may spawn another one on their way out
+        --size_;
+        if (detail::promise_base* left = running_.pop_front()) {
+            if (left == current) detail::misuse("a task_group was destroyed by one of its own tasks");
+            left->handle.destroy();
+        } else {
+            detail::starter* unstarted = starting_.pop_front();
+            const std::coroutine_handle<> frame = unstarted->frame().handle;
+            delete unstarted;
+            frame.destroy();
+        }
     }
 }
 
-void task_group::start(detail::child::promise_type& added, std::source_location where) noexcept {
-    added.group = this;
-    added.scope = &scope_;
-    added.location = where;
-    children_.push_back(added);
-    ++size_;
-    scope_.own_loop().make_ready(added);
+void detail::fail_spawned(promise_base& frame) noexcept { static_cast<task_group*>(frame.scope)->task_failed(frame); }
+
+void detail::end_spawned(promise_base& frame) noexcept {
+    auto* group = static_cast<task_group*>(frame.scope);
+    frame.unlink();
+    frame.handle.destroy();
+    --group->size_;
+    group->task_ended();
+    if (group->size_ == 0 && group->joining_ != nullptr) std::exchange(group->joining_, nullptr)->finish();
 }
 
-// Called inside the handler of what the child, spawned there, threw.
-void task_group::child_failed(std::source_location where) noexcept {
+bool task_group::handles_canceled() noexcept {
     const std::type_info* thrown = abi::__cxa_current_exception_type();  // null for what is not C++'s
-    if (scope_.is_canceled() && thrown != nullptr && *thrown == typeid(canceled)) {
-        child_was_canceled_ = true;
+    return thrown != nullptr && *thrown == typeid(canceled);
+}
+
+// Called inside the handler of what the task threw.
+void task_group::task_failed(const detail::promise_base& failed) noexcept {
+    if (survives_failure()) return;
+    if (is_canceled() && handles_canceled()) {
+        task_was_canceled_ = true;
         return;
     }
     if (!error_) error_ = std::current_exception();
-    scope_.cancel("the failure of a task spawned", where);
-}
-
-void task_group::child_ended(detail::child::promise_type& ended) noexcept {
-    ended.detail::list_node<detail::child_tag>::unlink();
-    ended.handle.destroy();
-    if (--size_ == 0 && joining_ != nullptr) std::exchange(joining_, nullptr)->finish();
+    cancel("the failure of a task spawned", detail::location_of(failed.spawned_at));
 }
 
 task_group::join_operation task_group::join() noexcept { return join_operation(*this); }
@@ -57,14 +75,14 @@ bool task_group::join_operation::start(detail::promise_base& frame) noexcept {
     if (group_->joining_ != nullptr) detail::misuse("a task_group can be joined by one coroutine at a time");
     around_ = frame.scope;
     if (group_->size_ == 0) return false;
-    if (!group_->scope_.is_canceled() && !may_wait(frame)) return false;
+    if (!group_->is_canceled() && !may_wait(frame)) return false;
     group_->joining_ = this;
     suspend(frame);
     return true;
 }
 
 bool task_group::join_operation::withdraw() noexcept {
-    if (group_->scope_.is_canceled()) return false;
+    if (group_->is_canceled()) return false;
     leave();
     return true;
 }
@@ -72,7 +90,7 @@ bool task_group::join_operation::withdraw() noexcept {
 void task_group::join_operation::await_resume() const {
     throw_if_canceled();
     group_->rethrow_failure();
-    if (group_->child_was_canceled_ && around_->is_canceled()) throw canceled(around_->reason());
+    if (group_->task_was_canceled_ && around_->is_canceled()) throw canceled(around_->reason());
 }
 
 std::string task_group::join_operation::describe() const {

@@ -20,42 +20,28 @@ class task_group;
 
 namespace detail {
 
-struct child_tag;
-
 template <class T>
 inline constexpr bool is_task = false;
 template <class T>
 inline constexpr bool is_task<task<T>> = true;
 
-// The frame that holds a spawned task, and the callable that made it.
-struct child {
-    struct promise_type : promise_base, runnable, list_node<child_tag> {
-        task_group* group = nullptr;
+// Stands for a spawned frame until its turn in the ready queue comes.
+class starter final : public runnable, public list_node<child_tag> {
+public:
+    starter(task_group& group, promise_base& frame, std::source_location where) noexcept
+        : group_(group), frame_(frame), where_(where) {}
 
-        child get_return_object() noexcept {
-            handle = std::coroutine_handle<promise_type>::from_promise(*this);
-            return {*this};
-        }
-        std::suspend_always initial_suspend() const noexcept { return {}; }
-        auto final_suspend() const noexcept { return finish(); }
-        void return_void() const noexcept {}
-        void unhandled_exception() const noexcept;
-        void run() noexcept override { resume(*this); }
+    static void* operator new(std::size_t size_bytes) { return frames.allocate(size_bytes); }
+    static void operator delete(void* self, std::size_t size_bytes) noexcept { frames.free(self, size_bytes); }
 
-        // Keeps the place of the spawn, which says more in a stack than the place of the co_await below.
-        template <class Awaiter>
-        awaiter_reference<std::remove_reference_t<Awaiter>> await_transform(Awaiter&& awaiter) noexcept {
-            return awaiter_reference<std::remove_reference_t<Awaiter>>(awaiter);
-        }
-    };
+    promise_base& frame() const noexcept { return frame_; }
 
-    struct finish {
-        bool await_ready() const noexcept { return false; }
-        void await_suspend(std::coroutine_handle<promise_type> finished) const noexcept;
-        void await_resume() const noexcept {}
-    };
+private:
+    void run() noexcept override;
 
-    promise_type& promise;
+    task_group& group_;
+    promise_base& frame_;
+    std::source_location where_;
 };
 
 }  // namespace detail
@@ -68,31 +54,35 @@ struct child {
 // lets them clean up. So nothing outlives its owner.
 //
 // Concurrency: the thread of its loop. Lifetime: none of its own tasks may destroy it.
-class task_group {
+class task_group : private cancel_scope {
 public:
     class join_operation;
 
     // Its tasks inherit the cancel scope of the running coroutine.
     task_group() noexcept : task_group(current_scope()) {}
     // Its tasks are in the scope given, or, shielded, beyond the reach of its cancellation.
-    explicit task_group(cancel_scope& parent, bool shielded = false) noexcept { scope_.enter(parent, shielded); }
-    ~task_group();
+    explicit task_group(cancel_scope& parent, bool shielded = false) noexcept { enter(parent, shielded); }
+    virtual ~task_group();
 
     // Starts a task, when its turn in the ready queue comes. Takes a task, or anything callable that returns one, such
     // as a coroutine lambda, whose captures are kept alive until the task has ended. The task's result is discarded.
     // Throws: std::bad_alloc.
     template <class Spawned>
     void spawn(Spawned spawned, std::source_location where = std::source_location::current()) {
-        if constexpr (detail::is_task<Spawned>)
-            start(hold(std::move(spawned)).promise, where);
-        else
-            start(call(std::move(spawned)).promise, where);
+        if constexpr (detail::is_task<Spawned>) {
+            prepare(spawned.frame_.promise(), where);
+            static_cast<void>(std::exchange(spawned.frame_, {}));
+        } else {
+            task<> called = call(std::move(spawned));
+            called.frame_.promise().location = {};
+            spawn(std::move(called), where);
+        }
     }
 
     // Cancels the tasks, those to come as well. what and where are the reason that `canceled` and stacks show.
     void cancel(const char* what = "task_group::cancel()",
                 std::source_location where = std::source_location::current()) noexcept {
-        scope_.cancel(what, where);
+        cancel_scope::cancel(what, where);
     }
 
     // Waits until all tasks have ended, those spawned meanwhile as well.
@@ -111,29 +101,35 @@ public:
         if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
     }
 
+protected:
+    // For a group of its own kind. A task has thrown std::current_exception(): whether the others go on all the same.
+    virtual bool survives_failure() noexcept { return false; }
+    // A task has ended, and is gone.
+    virtual void task_ended() noexcept {}
+
+    // Inside a handler: whether what was thrown is `canceled`.
+    static bool handles_canceled() noexcept;
+
 private:
-    friend struct detail::child;
+    friend void detail::fail_spawned(detail::promise_base& frame) noexcept;
+    friend void detail::end_spawned(detail::promise_base& frame) noexcept;
+    friend class detail::starter;
 
-    template <class Task>
-    static detail::child hold(Task held) {
-        co_await held;
-    }
     template <class Callable>
-    static detail::child call(Callable held) {
+    static task<> call(Callable held) {
         auto made = held();
-        co_await made;
+        co_await detail::unplaced{made};
     }
 
-    void start(detail::child::promise_type& added, std::source_location where) noexcept;
-    void child_failed(std::source_location where) noexcept;
-    void child_ended(detail::child::promise_type& ended) noexcept;
+    void prepare(detail::promise_base& added, std::source_location where);
+    void task_failed(const detail::promise_base& failed) noexcept;
 
-    cancel_scope scope_;
-    detail::intrusive_list<detail::child::promise_type, detail::child_tag> children_;
+    detail::intrusive_list<detail::starter, detail::child_tag> starting_;
+    detail::intrusive_list<detail::promise_base, detail::child_tag> running_;
     std::size_t size_ = 0;
     std::exception_ptr error_;
     join_operation* joining_ = nullptr;
-    bool child_was_canceled_ = false;
+    bool task_was_canceled_ = false;
 };
 
 class [[nodiscard]] task_group::join_operation final : public waiter {
