@@ -1,4 +1,8 @@
 // Memory for received bytes, taken from a pool only once there are bytes: an idle connection holds none.
+//
+// Blocks are large, so that a fast peer's bytes come with few system calls, and one of them serves any number of
+// connections that deal with their bytes at once. Where many coroutines hold theirs while they wait, for slow readers, the
+// pages that their bytes do not fill are given back to the system: thousands cost what their data costs.
 
 #pragma once
 
@@ -8,11 +12,15 @@
 
 namespace cove {
 
+namespace detail {
+class receive_operation;
+}
+
 // Some received bytes. Move-only; gives its memory back to the pool of the thread that destroys it.
 class buffer {
 public:
     // How much one receive() takes at most.
-    static constexpr std::size_t capacity = 16 * 1024;
+    static constexpr std::size_t capacity = 256 * 1024 - 64;
 
     buffer() noexcept = default;
     buffer(buffer&& other) noexcept
@@ -27,14 +35,23 @@ public:
     }
 
     // Takes a block of `capacity` bytes, of which none are in use. Throws std::bad_alloc.
-    static buffer take();
+    static buffer take() {
+        char* const block = take_block();
+        fill(block, capacity);  // whoever takes one may write to all of it
+        return {block, 0};
+    }
 
     // Gives the blocks that this thread keeps for its next buffers back to the heap.
     static void free_cached() noexcept;
 
     char* data() noexcept { return block_; }
     std::size_t size() const noexcept { return size_; }
-    void set_size(std::size_t size_bytes) noexcept { size_ = size_bytes; }
+
+    // Says how many of the bytes, the first ones, are in use; what lies behind them may be lost from now on.
+    void set_size(std::size_t size_bytes) noexcept {
+        size_ = size_bytes;
+        fill(block_, size_bytes);
+    }
 
     std::string_view view() const noexcept { return {block_, size_}; }
 
@@ -42,6 +59,12 @@ public:
     explicit operator bool() const noexcept { return size_ > 0; }
 
 private:
+    friend class detail::receive_operation;
+
+    buffer(char* block, std::size_t size_bytes) noexcept : block_(block), size_(size_bytes) {}
+
+    static char* take_block();
+    static void fill(char* block, std::size_t size_bytes) noexcept;
     static void give_back(char* block) noexcept;
 
     char* block_ = nullptr;

@@ -176,7 +176,7 @@ namespace detail {
 class [[nodiscard]] connect_operation final : public socket_operation<connect_operation, tcp_stream> {
 public:
     explicit connect_operation(const address& peer) noexcept
-        : socket_operation(socket_, direction::write, "connect"), peer_(peer) {}
+        : socket_operation(socket_, direction::write), peer_(peer) {}
     connect_operation(const connect_operation& other) noexcept : connect_operation(other.peer_) {}
 
     template <cove_promise Promise>
@@ -186,6 +186,7 @@ public:
     tcp_stream give(long) noexcept { return tcp_stream(std::move(socket_)); }
 
 private:
+    const char* name() const noexcept override { return "connect"; }
     bool begin(promise_base& frame);
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
     std::string subject() const override { return peer_.to_string(); }
@@ -196,11 +197,12 @@ private:
 
 class [[nodiscard]] accept_operation final : public socket_operation<accept_operation, tcp_stream> {
 public:
-    explicit accept_operation(descriptor& listener) noexcept : socket_operation(listener, direction::read, "accept") {}
+    explicit accept_operation(descriptor& listener) noexcept : socket_operation(listener, direction::read) {}
 
     tcp_stream give(long accepted) noexcept { return tcp_stream(descriptor(static_cast<int>(accepted))); }
 
 private:
+    const char* name() const noexcept override { return "accept"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
     std::string subject() const override;
 };

@@ -122,6 +122,20 @@ private:
     bool shielded_ = false;
 };
 
+inline bool waiter::may_wait(detail::promise_base& frame) noexcept {
+    frame_ = &frame;
+    state_ = frame.scope->is_canceled() ? state::canceled : state::idle;
+    return state_ == state::idle;
+}
+
+inline void waiter::suspend(detail::promise_base& frame) noexcept {
+    frame_ = &frame;
+    state_ = state::waiting;
+    frame.scope->add(*this);
+}
+
+inline loop& waiter::own_loop() const noexcept { return frame_->scope->own_loop(); }
+
 // Returns the scope that the running coroutine waits in.
 cancel_scope& current_scope() noexcept;
 

@@ -63,7 +63,7 @@ namespace detail {
 
 // An operation's raw outcome: zero or more is its result, -errno an error of the kernel, and below that errors of
 // cove's own, so that one integer carries all three through the hot path.
-constexpr long own_error_base = 1L << 40;
+constexpr long own_error_base = 1L << 24;
 constexpr long raw(errc code) noexcept { return -(own_error_base + static_cast<long>(code)); }
 std::error_code to_error_code(long outcome) noexcept;
 

@@ -41,14 +41,12 @@ public:
     void abandon(long outcome) noexcept;
 
 protected:
-    io_operation(descriptor& target, direction d, const char* name) noexcept
-        : target_(&target), direction_(d), name_(name) {}
+    io_operation(descriptor& target, direction d) noexcept : direction_(d), is_on_(on::owned), target_(&target) {}
     // On a descriptor that cove does not own.
-    io_operation(int borrowed_fd, direction d, const char* name) noexcept
-        : fd_(borrowed_fd), direction_(d), name_(name) {}
-    io_operation(const io_operation&) noexcept = default;
+    io_operation(int borrowed_fd, direction d) noexcept : direction_(d), is_on_(on::borrowed), borrowed_(borrowed_fd) {}
+    io_operation(const io_operation& other) noexcept;
     ~io_operation() {
-        if (slot_ != nullptr) leave_slot();
+        if (is_on_ == on::slot) leave_slot();
     }
 
     // Steps 1 to 4. Returns whether the coroutine has to suspend.
@@ -62,16 +60,21 @@ protected:
         throw_if_canceled();
         return outcome_;
     }
-    void set_outcome(long outcome) noexcept { outcome_ = outcome; }
+    void set_outcome(long outcome) noexcept { outcome_ = static_cast<int>(outcome); }
 
     // Throws the error that the outcome stands for, naming the operation and its subject.
     [[noreturn]] void throw_outcome() const;
 
     // What try_once() answers to be called again after everybody else has had a turn.
-    static constexpr long again = detail::own_error_base;
+    static constexpr long again = -detail::own_error_base;
+
+    // What the operation is called in messages and stacks.
+    virtual const char* name() const noexcept = 0;
+
+    direction what_for() const noexcept { return direction_; }
 
     // The descriptor's number, for messages; -1 once it is closed.
-    int number() const noexcept { return fd_; }
+    int number() const noexcept;
 
     // Names what the operation is on, for error messages: "127.0.0.1:8080", or "fd 7" where nothing better is known.
     virtual std::string subject() const;
@@ -81,20 +84,26 @@ private:
     // for, so that the next call would say EAGAIN.
     virtual long try_once(kernel& os, int fd, bool& drained) noexcept = 0;
 
+    detail::slot* find_slot(detail::reactor& reactor);
     bool wait_in(detail::slot& slot, detail::promise_base& frame);
     bool requeue_in(detail::slot& slot, detail::promise_base& frame) noexcept;
     long try_now(detail::slot& slot) noexcept;
     void enter_slot(detail::slot& slot) noexcept;
     void leave_slot() noexcept;
+    void stand_on_target(const detail::slot& left) noexcept;
     bool attempt() noexcept final;
     bool withdraw() noexcept final;
 
-    descriptor* target_ = nullptr;  // used by start() only: a stream may be moved while an operation waits on it
-    detail::slot* slot_ = nullptr;  // while it waits
-    long outcome_ = 0;
-    int fd_ = -1;
+    // In this order the small ones fill up what is left of waiter's last word. An int is enough: no call moves more bytes.
+    enum class on : unsigned char { nothing, owned, borrowed, slot };
     direction direction_;
-    const char* name_;
+    on is_on_;
+    int outcome_ = 0;
+    union {
+        descriptor* target_;  // owned
+        int borrowed_;
+        detail::slot* slot_;  // while it waits: a stream may be moved meanwhile
+    };
 };
 
 }  // namespace cove

@@ -25,7 +25,7 @@ void readiness_operation::await_resume() const {
 
 }  // namespace detail
 
-detail::readiness_operation readable(int fd) noexcept { return {fd, direction::read, "readable"}; }
-detail::readiness_operation writable(int fd) noexcept { return {fd, direction::write, "writable"}; }
+detail::readiness_operation readable(int fd) noexcept { return {fd, direction::read}; }
+detail::readiness_operation writable(int fd) noexcept { return {fd, direction::write}; }
 
 }  // namespace cove

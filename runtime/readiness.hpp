@@ -11,11 +11,12 @@ namespace detail {
 
 class [[nodiscard]] readiness_operation final : public io_operation {
 public:
-    readiness_operation(int fd, direction d, const char* name) noexcept : io_operation(fd, d, name) {}
+    readiness_operation(int fd, direction d) noexcept : io_operation(fd, d) {}
     void await_resume() const;
     result<void> take_result() const;
 
 private:
+    const char* name() const noexcept override { return what_for() == direction::read ? "readable" : "writable"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 };
 

@@ -6,18 +6,6 @@
 
 namespace cove {
 
-bool waiter::may_wait(detail::promise_base& frame) noexcept {
-    frame_ = &frame;
-    state_ = frame.scope->is_canceled() ? state::canceled : state::idle;
-    return state_ == state::idle;
-}
-
-void waiter::suspend(detail::promise_base& frame) noexcept {
-    frame_ = &frame;
-    state_ = state::waiting;
-    frame.scope->add(*this);
-}
-
 void waiter::wake() noexcept {
     if (!runnable::linked()) own_loop().make_ready(*this);
 }
@@ -43,7 +31,5 @@ void waiter::run() noexcept {
 }
 
 void waiter::throw_canceled() const { throw canceled(frame_->scope->reason()); }
-
-loop& waiter::own_loop() const noexcept { return frame_->scope->own_loop(); }
 
 }  // namespace cove

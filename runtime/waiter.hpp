@@ -62,10 +62,10 @@ protected:
 
     // Returns whether the operation may begin. Where it returns false, the scope of the awaiting frame is canceled and
     // the operation must neither do anything nor suspend.
-    bool may_wait(detail::promise_base& frame) noexcept;
+    inline bool may_wait(detail::promise_base& frame) noexcept;
 
     // From here on the operation waits, and its scope can cancel it.
-    void suspend(detail::promise_base& frame) noexcept;
+    inline void suspend(detail::promise_base& frame) noexcept;
 
     bool waiting() const noexcept { return state_ == state::waiting; }
     bool woken_but_not_resumed() const noexcept { return state_ == state::finished && runnable::linked(); }
@@ -74,7 +74,7 @@ protected:
     }
     [[noreturn]] void throw_canceled() const;
 
-    loop& own_loop() const noexcept;
+    inline loop& own_loop() const noexcept;
 
 private:
     friend class cancel_scope;
@@ -94,3 +94,5 @@ private:
 };
 
 }  // namespace cove
+
+#include <cove/runtime/cancel_scope.hpp>  // has what is inline here

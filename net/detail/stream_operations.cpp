@@ -53,17 +53,20 @@ long read_exactly_operation::try_once(kernel& os, int fd, bool&) noexcept {
 }
 
 long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
+    char* block = nullptr;
     try {
-        if (received_.data() == nullptr) received_ = buffer::take();
+        block = buffer::take_block();
     } catch (const std::bad_alloc&) {
         return -ENOMEM;
     }
-    const long count = os.receive(fd, received_.data(), buffer::capacity);
-    drained = count > 0 && static_cast<std::size_t>(count) < buffer::capacity;
-    if (count > 0)
-        received_.set_size(static_cast<std::size_t>(count));
-    else
-        received_ = buffer();  // nobody holds memory while waiting
+    const long count = os.receive(fd, block, buffer::capacity);
+    if (count <= 0) {
+        buffer::give_back(block);  // nobody holds memory while waiting
+        return count;
+    }
+    drained = static_cast<std::size_t>(count) < buffer::capacity;
+    buffer::fill(block, static_cast<std::size_t>(count));
+    received_ = block;
     return count;
 }
 

@@ -8,18 +8,20 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace cove::detail {
 
 class [[nodiscard]] read_operation final : public socket_operation<read_operation, std::size_t> {
 public:
     read_operation(descriptor& socket, char* data, std::size_t size_bytes) noexcept
-        : socket_operation(socket, direction::read, "read"), data_(data), size_(size_bytes) {}
+        : socket_operation(socket, direction::read), data_(data), size_(size_bytes) {}
 
     bool await_ready() const noexcept { return size_ == 0; }
     std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
 
 private:
+    const char* name() const noexcept override { return "read"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 
     char* data_;
@@ -32,7 +34,7 @@ public:
     static constexpr bool selectable = false;
 
     read_exactly_operation(descriptor& socket, char* data, std::size_t size_bytes, std::size_t* got) noexcept
-        : socket_operation(socket, direction::read, "read_exactly"), data_(data), size_(size_bytes), got_(got) {
+        : socket_operation(socket, direction::read), data_(data), size_(size_bytes), got_(got) {
         if (got_ != nullptr) *got_ = 0;
     }
 
@@ -40,6 +42,7 @@ public:
     void give(long) const noexcept {}
 
 private:
+    const char* name() const noexcept override { return "read_exactly"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 
     char* data_;
@@ -50,15 +53,21 @@ private:
 
 class [[nodiscard]] receive_operation final : public socket_operation<receive_operation, buffer> {
 public:
-    explicit receive_operation(descriptor& socket) noexcept : socket_operation(socket, direction::read, "receive") {}
+    explicit receive_operation(descriptor& socket) noexcept : socket_operation(socket, direction::read) {}
     receive_operation(const receive_operation& other) noexcept : socket_operation(other) {}
+    ~receive_operation() {
+        if (received_ != nullptr) buffer::give_back(received_);
+    }
 
-    buffer give(long) noexcept { return std::move(received_); }
+    buffer give(long size_bytes) noexcept {
+        return {std::exchange(received_, nullptr), static_cast<std::size_t>(size_bytes)};
+    }
 
 private:
+    const char* name() const noexcept override { return "receive"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 
-    buffer received_;
+    char* received_ = nullptr;  // a buffer's block, once it has bytes
 };
 
 class [[nodiscard]] write_operation final : public socket_operation<write_operation, void> {
@@ -67,7 +76,7 @@ public:
     static constexpr bool selectable = false;
 
     write_operation(descriptor& socket, std::string_view data, std::size_t* written) noexcept
-        : socket_operation(socket, direction::write, "write"), data_(data), written_(written) {
+        : socket_operation(socket, direction::write), data_(data), written_(written) {
         if (written_ != nullptr) *written_ = 0;
     }
 
@@ -75,6 +84,7 @@ public:
     void give(long) const noexcept {}
 
 private:
+    const char* name() const noexcept override { return "write"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 
     std::string_view data_;
@@ -84,12 +94,13 @@ private:
 class [[nodiscard]] write_some_operation final : public socket_operation<write_some_operation, std::size_t> {
 public:
     write_some_operation(descriptor& socket, std::string_view data) noexcept
-        : socket_operation(socket, direction::write, "write_some"), data_(data) {}
+        : socket_operation(socket, direction::write), data_(data) {}
 
     bool await_ready() const noexcept { return data_.empty(); }
     std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
 
 private:
+    const char* name() const noexcept override { return "write_some"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
 
     std::string_view data_;
@@ -101,7 +112,7 @@ public:
     static constexpr bool selectable = false;
 
     write_vector_operation(descriptor& socket, std::span<const std::string_view> parts, std::size_t* written) noexcept
-        : socket_operation(socket, direction::write, "write"), parts_(parts), written_(written) {
+        : socket_operation(socket, direction::write), parts_(parts), written_(written) {
         if (written_ != nullptr) *written_ = 0;
         skip(0);
     }
@@ -110,6 +121,7 @@ public:
     void give(long) const noexcept {}
 
 private:
+    const char* name() const noexcept override { return "write"; }
     long try_once(kernel& os, int fd, bool& drained) noexcept override;
     // Moves on by what was sent, and past parts that are empty.
     void skip(std::size_t sent_bytes) noexcept;

@@ -5,13 +5,13 @@
 #include <cove/runtime/io_operation.hpp>
 
 #include <cerrno>
+#include <utility>
 
 namespace cove::detail {
 namespace {
 
 constexpr std::uint32_t wake_index = 0xffff'ffff;
 constexpr int events_max = 256;
-constexpr std::size_t slots_per_block = 64;
 
 constexpr std::uint32_t ends = kernel::event_hang_up | kernel::event_error;
 // With urgent data (EPOLLPRI) a read stops short although more follows: from then on a short read proves nothing.
@@ -39,26 +39,27 @@ reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()
 }
 
 reactor::~reactor() {
-    for (slot* item : slots_)
-        if (item->owner != nullptr) detach(*item);
-    for (std::size_t i = 0; i < slots_.size(); i += slots_per_block) delete[] slots_[i];
+    for (const auto& block : blocks_)
+        for (std::size_t i = 0; i < slots_per_block; ++i)
+            if (block[i].owner != nullptr) detach(block[i]);
     os_.close(poller_);
 }
 
-slot& reactor::take_slot(int fd) {
-    if (free_slots_.empty()) {
-        const std::size_t first = slots_.size();
-        slots_.reserve(first + slots_per_block);
-        free_slots_.reserve(first + slots_per_block);
-        slot* block = new slot[slots_per_block];
-        for (std::size_t i = 0; i < slots_per_block; ++i) {
-            block[i].index = static_cast<std::uint32_t>(first + i);
-            slots_.push_back(&block[i]);
-            free_slots_.push_back(&block[slots_per_block - 1 - i]);
-        }
+void reactor::add_block() {
+    const std::size_t first = blocks_.size() * slots_per_block;
+    blocks_.push_back(std::make_unique<slot[]>(slots_per_block));
+    for (std::size_t i = slots_per_block; i-- > 0;) {
+        slot& item = blocks_.back()[i];
+        item.index = static_cast<std::uint32_t>(first + i);
+        item.next_free = std::exchange(first_free_, &item);
     }
-    slot& item = *free_slots_.back();
-    free_slots_.pop_back();
+}
+
+slot& reactor::take_slot(int fd) {
+    if (first_free_ == nullptr) add_block();
+    slot& item = *first_free_;
+    first_free_ = item.next_free;
+    item.reader = nullptr;
     item.home = this;
     item.fd = fd;
     return item;
@@ -70,7 +71,7 @@ void reactor::free_slot(slot& item) noexcept {
     item = slot();
     item.index = index;
     item.generation = generation;
-    free_slots_.push_back(&item);  // within the capacity reserved by take_slot
+    item.next_free = std::exchange(first_free_, &item);
 }
 
 slot& reactor::attach(descriptor& owner, int fd) {
@@ -99,7 +100,6 @@ slot& reactor::borrow(int fd) {
 }
 
 void reactor::return_if_unused(slot& item) noexcept {
-    if (item.owner != nullptr) return;
     if (item.reader != nullptr || item.writer != nullptr) {
         // The event that ended one wait disarmed the other one too. It fails only if the number was closed meanwhile, and
         // then no event would come anyway.
@@ -151,15 +151,16 @@ int reactor::poll(duration timeout) noexcept {
     const int count = os_.wait(poller_, events, events_max, timeout);
     if (count == -EINTR) return 0;
     for (int i = 0; i < count; ++i) dispatch(events[i]);
-    return count < 0 ? count : 0;
+    return count;
 }
 
 // Only marks and wakes: no coroutine runs before the whole batch has been seen, so no event can be stale within it.
 void reactor::dispatch(const readiness_event& event) noexcept {
     const auto index = static_cast<std::uint32_t>(event.data);
     if (index == wake_index) return;  // the loop looks at its inbox in every turn
-    if (index >= slots_.size() || slots_[index]->generation != event.data >> 32) return;
-    slot& item = *slots_[index];
+    if (index >= blocks_.size() * slots_per_block) return;
+    slot& item = slot_at(index);
+    if (item.generation != event.data >> 32) return;
     if ((event.bits & (read_ends | kernel::event_in)) != 0) {
         item.readable = true;
         if ((event.bits & read_ends) != 0) item.read_ended = true;

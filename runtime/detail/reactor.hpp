@@ -12,7 +12,9 @@
 
 #include <cove/runtime/kernel.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace cove {
@@ -30,22 +32,33 @@ class reactor;
 struct slot {
     reactor* home = nullptr;
     descriptor* owner = nullptr;  // null: a borrowed descriptor
-    io_operation* reader = nullptr;
+    union {
+        io_operation* reader = nullptr;
+        slot* next_free;
+    };
     io_operation* writer = nullptr;
     int fd = -1;
     std::uint32_t index = 0;
     std::uint32_t generation = 0;
-    bool registered = false;
-    bool readable = true;  // optimistic until the first EAGAIN
-    bool writable = true;
-    bool read_ended = false;  // hang-up, error or urgent data was seen: no further edge may come
-    bool write_ended = false;
+    bool registered : 1 = false;
+    bool readable : 1 = true;  // optimistic until the first EAGAIN
+    bool writable : 1 = true;
+    bool read_ended : 1 = false;  // hang-up, error or urgent data was seen: no further edge may come
+    bool write_ended : 1 = false;
 
     io_operation*& place(direction d) noexcept { return d == direction::read ? reader : writer; }
     bool ready(direction d) const noexcept { return d == direction::read ? readable : writable; }
 
+    // Whether events of this direction come by themselves: of a borrowed descriptor each wait has to ask for its own.
+    bool armed() const noexcept { return registered && owner != nullptr; }
+
     // The system call said EAGAIN.
-    void clear(direction d) noexcept { (d == direction::read ? readable : writable) = false; }
+    void clear(direction d) noexcept {
+        if (d == direction::read)
+            readable = false;
+        else
+            writable = false;
+    }
 
     // The system call moved less than was asked for, so the next would say EAGAIN, unless the stream has ended: data
     // and its end that arrived together gave one edge only.
@@ -75,14 +88,21 @@ public:
     // Makes sure that epoll reports this direction. Returns 0 or a raw error.
     long arm(slot& item, direction d) noexcept;
 
-    // Waits for events for at most timeout (negative: without end) and wakes those who wait for them. Returns 0 or -errno.
+    // Waits for events for at most timeout (negative: without end) and wakes those who wait for them. Returns how many there
+    // were, or -errno.
     int poll(duration timeout) noexcept;
 
     // How many operations wait for a descriptor.
     long waiting = 0;
 
 private:
+    static constexpr std::size_t slots_per_block = 64;
+
+    slot& slot_at(std::size_t index) const noexcept {
+        return blocks_[index / slots_per_block][index % slots_per_block];
+    }
     slot& take_slot(int fd);
+    void add_block();
     void free_slot(slot& item) noexcept;
     void dispatch(const readiness_event& event) noexcept;
     bool turn_away_borrowers(int fd) noexcept;
@@ -92,8 +112,8 @@ private:
     kernel& os_;
     int poller_ = -1;
     unsigned fork_count_;
-    std::vector<slot*> slots_;  // by index
-    std::vector<slot*> free_slots_;
+    std::vector<std::unique_ptr<slot[]>> blocks_;  // of slots, by index
+    slot* first_free_ = nullptr;
     std::vector<slot*> borrowed_;  // by descriptor number
 };
 

@@ -4,6 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <set>
 #include <string>
@@ -89,4 +93,61 @@ TEST_CASE("more buffers than the pool keeps are all different and all usable") {
             if (many[static_cast<std::size_t>(i)].data()[buffer::capacity - 1] != static_cast<char>(i)) ++wrong;
         CHECK(wrong == 0);
     }
+}
+
+namespace {
+
+// How many of a buffer's pages the system holds in memory.
+long resident_pages(buffer& held) {
+    constexpr std::size_t page = 4096;
+    auto* const first = reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(held.data()) / page * page);
+    std::vector<unsigned char> pages((buffer::capacity + page - 1) / page);
+    REQUIRE(::mincore(first, buffer::capacity, pages.data()) == 0);
+    return std::count_if(pages.begin(), pages.end(), [](unsigned char flags) { return (flags & 1) != 0; });
+}
+
+buffer filled_to(std::size_t size_bytes, char with) {
+    buffer filled = buffer::take();
+    std::memset(filled.data(), 'x', buffer::capacity);
+    std::memset(filled.data(), with, size_bytes);
+    filled.set_size(size_bytes);
+    return filled;
+}
+
+}  // namespace
+
+TEST_CASE("many buffers that are held cost what their bytes cost, to the page, and keep their bytes") {
+    std::vector<buffer> held;
+    for (std::size_t i = 0; i < 100; ++i) held.push_back(filled_to(1 + 100 * i, static_cast<char>('a' + i % 26)));
+    const long generous = static_cast<long>(std::count_if(held.begin(), held.end(), [](buffer& each) {
+        return resident_pages(each) > static_cast<long>((each.size() + 64 + 4095) / 4096);
+    }));
+    CHECK(generous <= 9);
+    for (std::size_t i = 0; i < held.size(); ++i)
+        CHECK(held[i].view() == std::string(1 + 100 * i, static_cast<char>('a' + i % 26)));
+}
+
+TEST_CASE("what the pool keeps of a burst costs a page a buffer") {
+    {
+        std::vector<buffer> burst;
+        for (int i = 0; i < 40; ++i) burst.push_back(filled_to(buffer::capacity, 'b'));
+    }
+    std::vector<buffer> again;
+    for (int i = 0; i < 40; ++i) again.push_back(buffer::take());
+    const auto large = std::count_if(again.begin(), again.end(), [](buffer& each) { return resident_pages(each) > 1; });
+    CHECK(large <= 8);
+}
+
+TEST_CASE("a buffer that grows and shrinks again keeps what is in use") {
+    buffer changing = filled_to(buffer::capacity, 'c');
+    std::vector<buffer> others;
+    for (int i = 0; i < 20; ++i) others.push_back(filled_to(1, 'o'));
+    CHECK(changing.view() == std::string(buffer::capacity, 'c'));
+    changing.set_size(2);
+    for (int i = 0; i < 20; ++i) others.push_back(filled_to(1, 'o'));
+    CHECK(changing.view() == "cc");
+    std::memset(changing.data(), 'd', buffer::capacity);
+    changing.set_size(buffer::capacity);
+    for (int i = 0; i < 20; ++i) others.push_back(filled_to(1, 'o'));
+    CHECK(changing.view() == std::string(buffer::capacity, 'd'));
 }

@@ -28,7 +28,7 @@ namespace {
 
 class read_byte final : public cove::io_operation {
 public:
-    explicit read_byte(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read, "read") {}
+    explicit read_byte(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
 
     long await_resume() const {
         if (outcome() < 0) throw_outcome();
@@ -36,6 +36,7 @@ public:
     }
 
 private:
+    const char* name() const noexcept override { return "read"; }
     long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
         char byte = 0;
         const long count = os.receive(fd, &byte, 1);

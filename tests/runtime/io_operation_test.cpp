@@ -30,8 +30,7 @@ namespace {
 // The smallest operation that there can be: up to 16 bytes from, or one byte to, a socket.
 class transfer final : public cove::io_operation {
 public:
-    transfer(cove::descriptor& target, cove::direction d) noexcept
-        : io_operation(target, d, d == cove::direction::read ? "read" : "write"), direction_(d) {}
+    transfer(cove::descriptor& target, cove::direction d) noexcept : io_operation(target, d) {}
 
     long await_resume() const {
         if (outcome() < 0) throw_outcome();
@@ -43,15 +42,14 @@ public:
     }
 
 private:
+    const char* name() const noexcept override { return what_for() == cove::direction::read ? "read" : "write"; }
     long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
         char bytes[16] = {};
-        if (direction_ == cove::direction::write) return os.send(fd, bytes, 1);
+        if (what_for() == cove::direction::write) return os.send(fd, bytes, 1);
         const long count = os.receive(fd, bytes, sizeof bytes);
         drained = count >= 0 && count < static_cast<long>(sizeof bytes);
         return count;
     }
-
-    cove::direction direction_;
 };
 
 transfer read(cove::descriptor& from) { return transfer(from, cove::direction::read); }

@@ -30,7 +30,7 @@ namespace {
 
 class receive final : public cove::io_operation {
 public:
-    explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read, "receive") {}
+    explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
 
     long await_resume() const {
         if (outcome() < 0) throw_outcome();
@@ -38,6 +38,7 @@ public:
     }
 
 private:
+    const char* name() const noexcept override { return "receive"; }
     long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
         char bytes[64];
         const long count = os.receive(fd, bytes, sizeof bytes);

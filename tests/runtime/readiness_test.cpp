@@ -57,10 +57,11 @@ private:
 
 // An operation of cove's own that always has to wait.
 struct probe final : cove::io_operation {
-    explicit probe(cove::descriptor& target) noexcept : io_operation(target, cove::direction::read, "probe") {}
+    explicit probe(cove::descriptor& target) noexcept : io_operation(target, cove::direction::read) {}
     void await_resume() const {
         if (outcome() < 0) throw_outcome();
     }
+    const char* name() const noexcept override { return "probe"; }
     long try_once(cove::kernel&, int, bool&) noexcept override { return -EAGAIN; }
 };
 

@@ -21,15 +21,18 @@ thread_local long until_failure = -1;
 
 #if !defined(__SANITIZE_THREAD__) && !defined(COVE_THREAD_SANITIZER)
 
-void* operator new(std::size_t size) {
+void* operator new(std::size_t size, std::align_val_t alignment) {
     counted.fetch_add(1, std::memory_order_relaxed);
     if (until_failure >= 0 && until_failure-- == 0) throw std::bad_alloc();
-    if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
+    void* memory = nullptr;
+    if (::posix_memalign(&memory, static_cast<std::size_t>(alignment), size > 0 ? size : 1) == 0) return memory;
     throw std::bad_alloc();
 }
+void* operator new(std::size_t size) { return operator new(size, std::align_val_t(__STDCPP_DEFAULT_NEW_ALIGNMENT__)); }
 
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 
 #endif
 
