@@ -60,12 +60,29 @@ void loop::poll() {
         else
             throw_deadlock();
     }
-    const int polled = reactor_.poll(timeout);
+    const int polled =
+        busy_poll_ > duration::zero() && timeout != duration::zero() ? wait(timeout) : reactor_.poll(timeout);
     if (polled < 0) detail::throw_error(detail::to_error_code(polled), "epoll_wait", {});
     resumed_since_poll_ = 0;
     inbox_->run_all();
     deliver_signals();
     if (!timers_.empty()) timers_.expire(now());
+}
+
+// Looks for events without sleeping for a while, if the last wait ended soon: being put to sleep and woken takes the kernel
+// longer than many a peer takes to answer. So a loop that is idle looks in vain once, and then sleeps.
+int loop::wait(duration timeout) noexcept {
+    const time_point start = now();
+    duration waited = duration::zero();
+    while (was_busy_ && waited < busy_poll_) {
+        const int found = reactor_.poll(duration::zero());
+        if (found != 0) return found;
+        waited = now() - start;
+        if (timeout > duration::zero() && waited >= timeout) return 0;
+    }
+    const int polled = reactor_.poll(timeout < duration::zero() ? timeout : timeout - waited);
+    was_busy_ = now() - start < busy_poll_;
+    return polled;
 }
 
 // Zero for what is past, however long ago.

@@ -92,11 +92,15 @@ public:
     void add(signal_set& receiver);
     void remove(signal_set& receiver) noexcept;
 
+    // How long the loop looks for events again and again before it goes to sleep: see run_options::busy_poll.
+    void set_busy_poll(duration limit) noexcept { busy_poll_ = limit; }
+
     // How many turns the loop has made: what an idle loop does not do.
     std::uint64_t turns() const noexcept { return turns_; }
 
 private:
     void poll();
+    int wait(duration timeout) noexcept;
     void deliver_signals() noexcept;
     bool can_be_woken() noexcept;
     [[noreturn]] void throw_deadlock();
@@ -107,6 +111,8 @@ private:
     unsigned budget_ = 0;
     unsigned resumed_since_poll_ = 0;
     std::uint64_t turns_ = 0;
+    duration busy_poll_ = duration::zero();
+    bool was_busy_ = false;  // the last wait was a short one
     detail::timer_wheel timers_;
     detail::inbox_owner inbox_;
     detail::reactor reactor_;

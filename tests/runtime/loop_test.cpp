@@ -51,6 +51,10 @@ cove::task<> sleeps(cove::duration length, int& ended) {
     ++ended;
 }
 
+cove::task<> sleeps_again(cove::duration length, int times, int& ended) {
+    while (ended < times) co_await sleeps(length, ended);
+}
+
 cove::task<> waits_in(cove::wait_queue& queue) { co_await queue.wait(); }
 
 // Answers one call with an error, from the given time on it is made.
@@ -146,6 +150,40 @@ TEST_CASE("an idle loop sleeps: an hour costs a turn, not an hour of turns") {
         CHECK(os.calls["wait"] - waits < 8);
     };
     test::run(body(), os);
+}
+
+TEST_CASE("busy polling: while events come soon the loop looks for them without sleeping") {
+    test::test_kernel os;
+    os.jump = false;
+    cove::run_options options;
+    options.os = &os;
+    options.stop_on_signals = false;
+    options.busy_poll = 1h;
+    int ended = 0;
+    cove::run(sleeps_again(10us, 100, ended), options);
+    CHECK(ended == 100);
+    CHECK(os.calls["wait(0)"] >= 99);
+    CHECK(os.calls["wait"] - os.calls["wait(0)"] == 1);  // the first, before it was known that they come soon
+}
+
+TEST_CASE("busy polling: a loop that becomes idle looks in vain for a while, once, and then sleeps") {
+    test::test_kernel os;
+    cove::run_options options;
+    options.os = &os;
+    options.stop_on_signals = false;
+    options.busy_poll = 1ms;
+    long looks = 0;
+    int ended = 0;
+    auto short_then_long = [&]() -> cove::task<> {
+        co_await sleeps_again(10us, 10, ended);
+        co_await sleeps(1h, ended);  // would take an hour, if the loop did not sleep: time jumps only then
+        looks = os.calls["wait(0)"];
+        co_await sleeps_again(1h, 100, ended);
+    };
+    cove::run(short_then_long(), options);
+    CHECK(ended == 100);
+    CHECK(os.calls["wait(0)"] == looks);
+    CHECK(os.calls["wait"] - looks <= 140);  // timers of the far future move down the wheel now and then
 }
 
 TEST_CASE("ten thousand timers that are due together each fire once") {

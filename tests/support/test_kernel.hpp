@@ -101,6 +101,7 @@ public:
 
     int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
         ++calls["wait"];
+        if (timeout == cove::duration::zero()) ++calls["wait(0)"];
         if (fault)
             if (const auto injected = fault("wait", poller)) return static_cast<int>(*injected);
         if (timeout < cove::duration::zero() && stuck_after) {
