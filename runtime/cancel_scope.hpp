@@ -46,7 +46,7 @@ public:
     cancel_scope() noexcept = default;
     cancel_scope(const cancel_scope&) = delete;
     cancel_scope& operator=(const cancel_scope&) = delete;
-    ~cancel_scope() { leave(); }
+    virtual ~cancel_scope() { leave(); }
 
     // Cancels everything that waits in this scope, now and later. Runs no coroutine; calling it again does nothing.
     // what and where are the reason that `canceled` and stacks show.

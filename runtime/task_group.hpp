@@ -62,7 +62,7 @@ public:
     task_group() noexcept : task_group(current_scope()) {}
     // Its tasks are in the scope given, or, shielded, beyond the reach of its cancellation.
     explicit task_group(cancel_scope& parent, bool shielded = false) noexcept { enter(parent, shielded); }
-    virtual ~task_group();
+    ~task_group() override;
 
     // Starts a task, when its turn in the ready queue comes. Takes a task, or anything callable that returns one, such
     // as a coroutine lambda, whose captures are kept alive until the task has ended. The task's result is discarded.
@@ -118,7 +118,7 @@ private:
     template <class Callable>
     static task<> call(Callable held) {
         auto made = held();
-        co_await detail::unplaced{made};
+        co_await detail::unplaced<decltype(made)>{made};
     }
 
     void prepare(detail::promise_base& added, std::source_location where);
