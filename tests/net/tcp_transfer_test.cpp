@@ -1,6 +1,8 @@
 // Much data and many clients, every byte checked; and that an echoed message allocates nothing.
 
+#include <cove/net/line_reader.hpp>
 #include <cove/net/message.hpp>
+#include <cove/net/outbox.hpp>
 #include <cove/net/serve.hpp>
 #include <cove/net/tcp.hpp>
 
@@ -193,8 +195,55 @@ TEST_CASE("an echoed message allocates nothing" * doctest::skip(!test::counts_al
     CHECK(allocations_of(echo_by_read) == 0);
     CHECK(allocations_of(echo_by_receive) == 0);
     const long before = test::allocations();
-    const cove::message counted("the count counts");
-    CHECK(test::allocations() == before + 1);
+    const std::vector<int> counted(100);
+    test::escape(counted.data());
+    CHECK(test::allocations() == before + 1);  // the count counts
+}
+
+namespace {
+
+using room = std::vector<cove::outbox*>;
+
+task<> pass_lines_on(cove::tcp_stream& from, const room& members) {
+    cove::line_reader lines(from, 1024);
+    while (const auto line = co_await lines.read_line()) {
+        const cove::message text({*line, "\n"});
+        for (cove::outbox* each : members) each->try_push(text);
+    }
+}
+
+// Sends lines into a room of three, which everybody reads, and returns how often memory was allocated meanwhile.
+long allocations_of_chat() {
+    long start = 0, made = -1;
+    test::within([&]() -> task<> {
+        constexpr std::size_t size = 3;
+        std::vector<test::stream_pair> pairs;
+        for (std::size_t i = 0; i < size; ++i) pairs.push_back(co_await test::connected_pair());
+        cove::outbox boxes[size];
+        const room members{&boxes[0], &boxes[1], &boxes[2]};
+        cove::task_group group;
+        for (std::size_t i = 0; i < size; ++i) {
+            group.spawn(pass_lines_on(pairs[i].left, members));
+            group.spawn(boxes[i].write_to(pairs[i].left));
+        }
+        char bytes[64];
+        for (std::size_t round = 0; round < 1100; ++round) {
+            if (round == 100) start = test::allocations();
+            co_await pairs[round % size].right.write("a line of a chat\n");
+            for (std::size_t i = 0; i < size; ++i) co_await pairs[i].right.read_exactly({bytes, 17});
+        }
+        made = test::allocations() - start;
+        for (std::size_t i = 0; i < size; ++i) boxes[i].close();
+        for (std::size_t i = 0; i < size; ++i) pairs[i].right.close();
+        co_await group.join();
+    });
+    return made;
+}
+
+}  // namespace
+
+TEST_CASE("a line that goes to all members of a room allocates nothing" * doctest::skip(!test::counts_allocations)) {
+    CHECK(allocations_of_chat() == 0);
 }
 
 #endif
