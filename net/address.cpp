@@ -1,6 +1,7 @@
 #include <cove/net/address.hpp>
 
 #include <cove/runtime/error.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -26,8 +27,7 @@ std::string quoted(std::string_view text) {
 }
 
 [[noreturn]] void fail(std::string_view text, std::size_t at, const std::string& what) {
-    throw std::system_error(errc::invalid_address,
-                            quoted(text) + ", character " + std::to_string(at + 1) + ": " + what);
+    throw std::system_error(errc::invalid_address, cove::text({quoted(text), ", character ", at + 1, ": ", what}));
 }
 
 std::uint16_t parse_port(std::string_view text, std::size_t colon) {
@@ -83,8 +83,8 @@ address parse_ipv4(std::string_view text, std::string_view host, std::uint16_t p
     const terminated copy(host);
     if (!copy.fits || ::inet_pton(AF_INET, copy.text, &native.sin_addr) != 1)
         fail(text, 0,
-             "\"" + std::string(host) +
-                 "\" is no IPv4 address (four numbers of 0 to 255), and names are not resolved here");
+             cove::text(
+                 {"\"", host, "\" is no IPv4 address (four numbers of 0 to 255), and names are not resolved here"}));
     return from(native);
 }
 
@@ -95,7 +95,7 @@ address parse_ipv6(std::string_view text, std::string_view host, std::uint16_t p
     const std::size_t percent = host.find('%');
     const terminated copy(host.substr(0, percent));
     if (!copy.fits || ::inet_pton(AF_INET6, copy.text, &native.sin6_addr) != 1)
-        fail(text, 1, quoted(host.substr(0, percent)) + " is no IPv6 address");
+        fail(text, 1, cove::text({quoted(host.substr(0, percent)), " is no IPv6 address"}));
     if (percent == host.npos) return from(native);
     const std::string_view scope = host.substr(percent + 1);
     const auto [end, error] = std::from_chars(scope.begin(), scope.end(), native.sin6_scope_id);
@@ -157,26 +157,26 @@ bool address::is_any() const noexcept {
 }
 
 std::string address::to_string() const {
-    char text[INET6_ADDRSTRLEN] = {};
+    char host[INET6_ADDRSTRLEN] = {};
     switch (family()) {
         case AF_INET: {
             const auto native = as<sockaddr_in>(*this);
-            ::inet_ntop(AF_INET, &native.sin_addr, text, sizeof text);
-            return std::string(text) + ':' + std::to_string(port());
+            ::inet_ntop(AF_INET, &native.sin_addr, host, sizeof host);
+            return text({host, ":", port()});
         }
         case AF_INET6: {
             const auto native = as<sockaddr_in6>(*this);
-            ::inet_ntop(AF_INET6, &native.sin6_addr, text, sizeof text);
-            const std::string scope = native.sin6_scope_id == 0 ? "" : '%' + std::to_string(native.sin6_scope_id);
-            return '[' + std::string(text) + scope + "]:" + std::to_string(port());
+            ::inet_ntop(AF_INET6, &native.sin6_addr, host, sizeof host);
+            const std::string scope = native.sin6_scope_id == 0 ? std::string() : text({"%", native.sin6_scope_id});
+            return text({"[", host, scope, "]:", port()});
         }
         case AF_UNIX: {
             const auto native = as<sockaddr_un>(*this);
             const std::size_t length = size_ - std::min<std::size_t>(size_, offsetof(sockaddr_un, sun_path));
             if (length == 0) return "unnamed";
-            if (native.sun_path[0] == '\0') return '@' + std::string(native.sun_path + 1, length - 1);
+            if (native.sun_path[0] == '\0') return text({"@", std::string_view(native.sun_path + 1, length - 1)});
             const std::string path(native.sun_path, ::strnlen(native.sun_path, length));
-            return path.starts_with('/') ? path : "unix:" + path;
+            return path.starts_with('/') ? path : text({"unix:", path});
         }
         default: return "unnamed";
     }

@@ -1,6 +1,7 @@
 #include <cove/net/serve.hpp>
 
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <system_error>
 
@@ -12,7 +13,7 @@ bool is_exhaustion(std::error_code error, const tcp_listener& listener, const se
                         error == std::errc::no_buffer_space || error == std::errc::not_enough_memory ||
                         error == std::errc::no_space_on_device;
     if (passes && options.on_error == nullptr) return true;
-    const std::system_error reported(error, "accept " + listener.local_address().to_string());
+    const std::system_error reported(error, text({"accept ", listener.local_address().to_string()}));
     if (!passes) throw reported;
     options.on_error(std::make_exception_ptr(reported));
     return true;

@@ -2,6 +2,7 @@
 
 #include <cove/runtime/cancel_scope.hpp>
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 namespace cove {
 namespace {
@@ -14,28 +15,25 @@ const cancel_scope* canceled_around(const cancel_scope* scope) noexcept {
 
 void print(const std::source_location& place, std::string& into) {
     if (place.line() == 0) return;
-    into += "    at ";
-    into += detail::file_name(place.file_name());
-    into += ':' + std::to_string(place.line()) + " in ";
-    into += detail::bare_name(place.function_name());
-    into += '\n';
+    into += text({"    at ", detail::file_name(place.file_name()), ":", place.line(), " in ",
+                  detail::bare_name(place.function_name()), "\n"});
 }
 
 }  // namespace
 
 std::string async_stacks(const cancel_scope& scope) {
-    std::string text;
-    scope.for_each_waiter([&text](const waiter& suspended) {
-        text += suspended.describe();
+    std::string whole;
+    scope.for_each_waiter([&whole](const waiter& suspended) {
+        whole += suspended.describe();
         if (const cancel_scope* ended = canceled_around(suspended.frame()->scope))
-            text += ", " + ended->reason().to_string();
-        text += '\n';
+            whole += text({", ", ended->reason().to_string()});
+        whole += '\n';
         for (const detail::promise_base* frame = suspended.frame(); frame != nullptr; frame = frame->awaited_by()) {
-            print(frame->location, text);
-            if (frame->is_spawned()) print(detail::location_of(frame->spawned_at), text);
+            print(frame->location, whole);
+            if (frame->is_spawned()) print(detail::location_of(frame->spawned_at), whole);
         }
     });
-    return text;
+    return whole;
 }
 
 std::string async_stacks() { return async_stacks(loop::current().root_scope()); }

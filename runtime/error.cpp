@@ -1,5 +1,7 @@
 #include <cove/runtime/error.hpp>
 
+#include <cove/runtime/text.hpp>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -20,7 +22,7 @@ public:
             case errc::timed_out: return "timed out";
             case errc::too_slow: return "reading was too slow";
         }
-        return "unknown error " + std::to_string(code);
+        return text({"unknown error ", code});
     }
     std::error_condition default_error_condition(int code) const noexcept override {
         // What another coroutine closed was, to a portable handler, a bad descriptor, and so on.
@@ -44,12 +46,12 @@ std::string print(duration length) {
     for (const unit u : {unit{"s", 1'000'000'000}, unit{"ms", 1'000'000}, unit{"us", 1'000}}) {
         const long long count = length.count();
         if (count < u.nanoseconds) continue;
-        char text[32];
-        std::snprintf(text, sizeof text, "%.6g%s", static_cast<double>(count) / static_cast<double>(u.nanoseconds),
-                      u.name);
-        return text;
+        char printed[32];
+        std::snprintf(printed, sizeof printed, "%.6g%s",
+                      static_cast<double>(count) / static_cast<double>(u.nanoseconds), u.name);
+        return printed;
     }
-    return std::to_string(length.count()) + "ns";
+    return text({length.count(), "ns"});
 }
 
 }  // namespace
@@ -60,14 +62,13 @@ const std::error_category& error_category() noexcept {
 }
 
 std::string cancel_reason::to_string() const {
-    std::string text = std::string("canceled by ") + (what != nullptr ? what : "its own code");
-    if (limit > duration::zero()) text += '(' + print(limit) + ')';
-    if (where.line() > 0)
-        text += " at " + std::string(detail::file_name(where.file_name())) + ':' + std::to_string(where.line());
-    return text;
+    const std::string after = limit > duration::zero() ? text({"(", print(limit), ")"}) : std::string();
+    const std::string by = text({"canceled by ", what != nullptr ? what : "its own code", after});
+    return where.line() > 0 ? text({by, " at ", detail::file_name(where.file_name()), ":", where.line()}) : by;
 }
 
-timed_out::timed_out(duration limit) : std::system_error(errc::timed_out, "not finished within " + print(limit)) {}
+timed_out::timed_out(duration limit)
+    : std::system_error(errc::timed_out, text({"not finished within ", print(limit)})) {}
 timed_out::timed_out() : std::system_error(errc::timed_out, "not finished by its deadline") {}
 
 namespace detail {
@@ -91,7 +92,7 @@ std::string_view bare_name(std::string_view name) noexcept {
 }
 
 void throw_error(std::error_code code, const char* operation, const std::string& subject) {
-    throw std::system_error(code, subject.empty() ? operation : operation + (' ' + subject));
+    throw std::system_error(code, text({operation, subject.empty() ? "" : " ", subject}));
 }
 
 void misuse(const char* rule, std::source_location where) noexcept {

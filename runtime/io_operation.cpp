@@ -3,6 +3,7 @@
 #include <cove/runtime/cancel_scope.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <cerrno>
 
@@ -149,9 +150,9 @@ int io_operation::number() const noexcept {
     return -1;
 }
 
-std::string io_operation::subject() const { return number() < 0 ? std::string() : "fd " + std::to_string(number()); }
+std::string io_operation::subject() const { return number() < 0 ? std::string() : text({"fd ", number()}); }
 
-std::string io_operation::describe() const { return std::string(name()) + ' ' + subject(); }
+std::string io_operation::describe() const { return text({name(), " ", subject()}); }
 
 void io_operation::throw_outcome() const { detail::throw_error(detail::to_error_code(outcome_), name(), subject()); }
 

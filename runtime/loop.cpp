@@ -3,6 +3,7 @@
 #include <cove/runtime/async_stack.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/signals.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <utility>
 
@@ -102,7 +103,7 @@ bool loop::can_be_woken() noexcept {
 void loop::throw_deadlock() { throw deadlock_error(async_stacks(root_scope_)); }
 
 deadlock_error::deadlock_error(const std::string& stacks)
-    : std::system_error(errc::deadlock), text_("run: " + code().message() + ":\n" + stacks) {}
+    : std::system_error(errc::deadlock), text_(text({"run: ", code().message(), ":\n", stacks})) {}
 
 time_point now() noexcept { return kernel::current().now(); }
 

@@ -2,6 +2,7 @@
 
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <bit>
 #include <cerrno>
@@ -11,7 +12,7 @@ namespace cove {
 signal_set::signal_set(std::initializer_list<int> signals) : loop_(loop::current()) {
     for (const int signo : signals) {
         if (signo < 1 || signo > 64)
-            detail::throw_error(detail::to_error_code(-EINVAL), "signal_set", "signal " + std::to_string(signo));
+            detail::throw_error(detail::to_error_code(-EINVAL), "signal_set", text({"signal ", signo}));
         mask_ |= std::uint64_t{1} << (signo - 1);
     }
     loop_.add(*this);
@@ -57,7 +58,7 @@ void loop::add(signal_set& receiver) {
         const int subscribed = os_.subscribe(signo, inbox_->signals);
         if (subscribed >= 0) continue;
         remove(receiver);
-        detail::throw_error(detail::to_error_code(subscribed), "signal_set", "signal " + std::to_string(signo));
+        detail::throw_error(detail::to_error_code(subscribed), "signal_set", text({"signal ", signo}));
     }
 }
 

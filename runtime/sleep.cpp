@@ -2,6 +2,7 @@
 
 #include <cove/runtime/cancel_scope.hpp>
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 namespace cove::detail {
 
@@ -20,7 +21,7 @@ bool timed_wait::start(promise_base& frame) noexcept {
 std::string timed_wait::describe() const {
     if (deadline_ == time_point::min()) return "yield";
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(own_loop().time_until(deadline_));
-    return "sleep, " + std::to_string(left.count()) + " ms left";
+    return text({"sleep, ", left.count(), " ms left"});
 }
 
 }  // namespace cove::detail

@@ -1,5 +1,7 @@
 #include <cove/runtime/task.hpp>
 
+#include <cove/runtime/text.hpp>
+
 #include <atomic>
 #include <cstdio>
 #include <exception>
@@ -11,8 +13,8 @@ namespace {
 std::atomic<unawaited_handler> handler{nullptr};
 
 std::string print(const std::source_location& place) {
-    return std::string(detail::file_name(place.file_name())) + ':' + std::to_string(place.line()) + " in " +
-           std::string(detail::bare_name(place.function_name()));
+    return text(
+        {detail::file_name(place.file_name()), ":", place.line(), " in ", detail::bare_name(place.function_name())});
 }
 
 }  // namespace
@@ -22,8 +24,8 @@ unawaited_handler set_unawaited_handler(unawaited_handler wanted) noexcept { ret
 void detail::report_unawaited(const promise_base& frame) noexcept {
     if (this_thread.destroying > 0 || std::uncaught_exceptions() > 0) return;
     try {
-        std::string report = "a task was never awaited: " + print(frame.location);
-        if (this_thread.current != nullptr) report += ", dropped after " + print(this_thread.current->location);
+        std::string report = text({"a task was never awaited: ", print(frame.location)});
+        if (this_thread.current != nullptr) report += text({", dropped after ", print(this_thread.current->location)});
         if (const unawaited_handler set = handler.load())
             set(report.c_str());
         else

@@ -2,6 +2,7 @@
 
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/loop.hpp>
+#include <cove/runtime/text.hpp>
 
 #include <cxxabi.h>
 #include <typeinfo>
@@ -94,7 +95,7 @@ void task_group::join_operation::await_resume() const {
 }
 
 std::string task_group::join_operation::describe() const {
-    return "join of " + std::to_string(group_->size_) + (group_->size_ == 1 ? " task" : " tasks");
+    return text({"join of ", group_->size_, group_->size_ == 1 ? " task" : " tasks"});
 }
 
 }  // namespace cove
