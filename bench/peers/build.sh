@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the peers of the benchmark, all or those named: build.sh OUT_DIR [PEER...]. Makes OUT_DIR/PEER/echo and
-# OUT_DIR/PEER/chat, and prints for each echo server what a clean build of it alone costs, dependencies not counted:
-# PEER compile_seconds N binary_bytes M. Scripts (node, uvloop) run from where they are.
+# Builds the servers of the benchmark, all or those named, and the load generator: build.sh OUT_DIR [PEER...]. Makes
+# OUT_DIR/PEER/echo and OUT_DIR/PEER/chat, and prints for each echo server what a clean build of it alone costs, dependencies
+# not counted: PEER compile_seconds N binary_bytes M. Scripts (node, uvloop) run from where they are.
 
 set -euo pipefail
 peers=$(cd "$(dirname "$0")" && pwd)
@@ -21,6 +21,26 @@ timed() { # PEER COMMAND...
     strip "$out/$peer/echo"
     printf '%s compile_seconds %d.%03d binary_bytes %d\n' "$peer" $((microseconds / 1000000)) \
         $((microseconds / 1000 % 1000)) "$(stat -c %s "$out/$peer/echo")"
+}
+
+# The library is built once, as users have it: by CMake, in its release configuration.
+cove_library() {
+    cmake -S "$peers/../.." -B "$out/library" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOVE_BUILD_TESTS=OFF \
+        -DCOVE_BUILD_EXAMPLES=OFF >/dev/null
+    cmake --build "$out/library" -- --quiet
+    cove="-I$out/library/include"
+    cove_libraries="$out/library/libcove_net.a $out/library/libcove_runtime.a -pthread"
+}
+
+cove_servers() {
+    timed cove $cxx $cove -o "$out/cove/echo" "$peers/../../examples/echo_server.cpp" $cove_libraries
+    $cxx $cove -o "$out/cove/chat" "$peers/cove/chat.cpp" $cove_libraries
+    $cxx $cove -o "$out/cove_busy_poll/echo" "$peers/cove/echo_busy_poll.cpp" $cove_libraries
+}
+
+hand_written() { # edge or level
+    timed "c_$1" $cc -o "$out/c_$1/echo" "$peers/c/echo_$1.c"
+    [ "$1" = level ] || $cc -o "$out/c_$1/chat" "$peers/c/chat.c"
 }
 
 asio() { # callbacks or coroutines
@@ -69,10 +89,18 @@ go() {
     timed go go_build echo
 }
 
-for peer in ${*:-asio_callbacks asio_coroutines libuv libevent tokio go node uvloop}; do
+cove_library
+$cxx $cove -o "$out/load" "$peers"/load/*.cpp $cove_libraries
+$cxx -o "$out/core_distance" "$peers/core_distance.cpp" -pthread
+for peer in ${*:-cove c_edge c_level asio_callbacks asio_coroutines libuv libevent tokio go node uvloop}; do
     mkdir -p "$out/$peer"
     rm -f "$out/$peer/"{echo,chat}
     case $peer in
+        cove)
+            mkdir -p "$out/cove_busy_poll"
+            cove_servers
+            ;;
+        c_*) hand_written "${peer#c_}" ;;
         asio_*) asio "${peer#asio_}" ;;
         libuv) c_library libuv -l:libuv_a.a -pthread -ldl ;;
         libevent) c_library libevent -l:libevent_core.a ;;

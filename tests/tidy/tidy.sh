@@ -24,7 +24,7 @@ grep -nE '(^|[^a-z_:>.])::(recv|send|sendmsg|read|write|accept4|connect|close|ep
 grep -nE '#include <(iostream|functional|regex|filesystem|iomanip|sstream|thread|mutex)>' $headers | grep -v '^net/sim/' | each "a heavy standard header in a header"
 
 # Leftovers, and tests that sleep on the real clock.
-grep -nE 'TODO|FIXME|XXX|#if 0' $headers $sources examples/* bench/* tests/*/*.?pp | each "leftover"
+grep -nE 'TODO|FIXME|XXX|#if 0' $headers $sources examples/* bench/*.?pp bench/peers/*/*.?pp bench/peers/*/*.c tests/*/*.?pp | each "leftover"
 grep -nE 'sleep_for\(std::|usleep|nanosleep|this_thread::sleep' tests/*/*.cpp | each "a test sleeps on the real clock"
 
 # A test for each unit that has code of its own.
