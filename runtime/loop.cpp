@@ -36,7 +36,7 @@ loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(d
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
 void loop::begin_turn() {
-    ++turns_;
+    inbox_->tally.turns.add(1);
     if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
     snapshot_.splice_back(ready_);
 }
@@ -46,6 +46,7 @@ bool loop::run_next() noexcept {
     if (item == nullptr) return false;
     budget_ = budget_per_resume;
     ++resumed_since_poll_;
+    inbox_->tally.resumes.add(1);
     item->run();
     return true;
 }
@@ -65,9 +66,13 @@ void loop::poll() {
         busy_poll_ > duration::zero() && timeout != duration::zero() ? wait(timeout) : reactor_.poll(timeout);
     if (polled < 0) detail::throw_error(detail::to_error_code(polled), "epoll_wait", {});
     resumed_since_poll_ = 0;
-    inbox_->run_all();
+    detail::loop_tally& tally = inbox_->tally;
+    tally.polls.add(1);
+    tally.events.add(static_cast<unsigned>(polled));
+    tally.registrations.set(reactor_.registrations);
+    tally.posts.add(inbox_->run_all());
     deliver_signals();
-    if (!timers_.empty()) timers_.expire(now());
+    if (!timers_.empty()) tally.timers.add(timers_.expire(now()));
 }
 
 // Looks for events without sleeping for a while, if the last wait ended soon: being put to sleep and woken takes the kernel

@@ -15,10 +15,10 @@
 #include <cove/runtime/detail/reactor.hpp>
 #include <cove/runtime/detail/timer_wheel.hpp>
 #include <cove/runtime/kernel.hpp>
+#include <cove/runtime/loop_counters.hpp>
 #include <cove/runtime/wait_queue.hpp>
 #include <cove/runtime/waiter.hpp>
 
-#include <cstdint>
 #include <string>
 
 namespace cove {
@@ -95,8 +95,8 @@ public:
     // How long the loop looks for events again and again before it goes to sleep: see run_options::busy_poll.
     void set_busy_poll(duration limit) noexcept { busy_poll_ = limit; }
 
-    // How many turns the loop has made: what an idle loop does not do.
-    std::uint64_t turns() const noexcept { return turns_; }
+    // Returns what the loop has done so far. From other threads: loop_handle::counters().
+    loop_counters counters() const noexcept { return inbox_->tally.read(); }
 
 private:
     void poll();
@@ -110,7 +110,6 @@ private:
     detail::intrusive_list<runnable, detail::ready_tag> snapshot_;
     unsigned budget_ = 0;
     unsigned resumed_since_poll_ = 0;
-    std::uint64_t turns_ = 0;
     duration busy_poll_ = duration::zero();
     bool was_busy_ = false;  // the last wait was a short one
     detail::timer_wheel timers_;

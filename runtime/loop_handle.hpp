@@ -4,7 +4,6 @@
 
 #include <cove/runtime/detail/inbox.hpp>
 
-#include <type_traits>
 #include <utility>
 
 namespace cove {
@@ -30,21 +29,11 @@ public:
     // Concurrency: any thread, at any time. What else of cove is for several threads says so: remote_channel, remote_event.
     template <class Function>
     bool post(Function function) const {
-        static_assert(std::is_invocable_v<Function&>, "post takes a function without arguments");
-        struct item final : detail::posted {
-            explicit item(Function&& f) : call(std::move(f)) {}
-            void run() noexcept override {
-                call();
-                delete this;
-            }
-            void drop() noexcept override { delete this; }
-            Function call;
-        };
-        auto* added = new item(std::move(function));
-        if (inbox_->push(*added)) return true;
-        added->drop();
-        return false;
+        return detail::post(*inbox_, std::move(function));
     }
+
+    // Returns what the loop has done so far, or, once it has ended, had done by then. Concurrency: any thread.
+    loop_counters counters() const noexcept { return inbox_->tally.read(); }
 
 private:
     explicit loop_handle(detail::inbox& inbox) noexcept;

@@ -58,13 +58,16 @@ posted* inbox::take_all(posted* leave_behind) noexcept {
     return first;
 }
 
-void inbox::run_all() noexcept {
-    if (empty()) return;
+std::size_t inbox::run_all() noexcept {
+    if (empty()) return 0;
+    std::size_t count = 0;
     for (posted* item = take_all(nullptr); item != nullptr;) {
         posted* after = item->next_;
         item->run();
         item = after;
+        ++count;
     }
+    return count;
 }
 
 void inbox::close() noexcept {

@@ -4,8 +4,12 @@
 #pragma once
 
 #include <cove/runtime/kernel.hpp>
+#include <cove/runtime/loop_counters.hpp>
 
 #include <atomic>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
 
 namespace cove::detail {
 
@@ -42,8 +46,8 @@ public:
     // true the item may be gone, and what held the inbox with it.
     bool push(posted& item) noexcept;
 
-    // The loop's thread: runs all that has been pushed, in order.
-    void run_all() noexcept;
+    // The loop's thread: runs all that has been pushed, in order. Returns how many.
+    std::size_t run_all() noexcept;
 
     // Any thread: whether the loop has ended.
     bool is_closed() const noexcept;
@@ -52,6 +56,9 @@ public:
 
     // The loop's thread: takes no more, waits for those who are just entering, and drops what has not run. Again: nothing.
     void close() noexcept;
+
+    // Written by the loop's thread, read by any: here, because that may be later than the loop's end.
+    loop_tally tally;
 
     // signals.event_fd is the event descriptor that wakes the loop.
     signal_mailbox signals;
@@ -82,6 +89,25 @@ private:
     std::atomic<long> posters_{0};
     kernel& os_;
 };
+
+// What loop_handle::post() does.
+template <class Function>
+bool post(inbox& to, Function function) {
+    static_assert(std::is_invocable_v<Function&>, "post takes a function without arguments");
+    struct item final : posted {
+        explicit item(Function&& f) : call(std::move(f)) {}
+        void run() noexcept override {
+            call();
+            delete this;
+        }
+        void drop() noexcept override { delete this; }
+        Function call;
+    };
+    auto* added = new item(std::move(function));
+    if (to.push(*added)) return true;
+    added->drop();
+    return false;
+}
 
 // The loop's own hold on its inbox.
 class inbox_owner {

@@ -142,7 +142,9 @@ bool reactor::turn_away_borrowers(int fd) noexcept {
 int reactor::control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept {
     // A forked child shares the poller with its parent: whatever it did here would happen to the parent.
     if (os_.fork_count() != fork_count_) return -ECHILD;
-    return os_.control(poller_, what, item.fd, {bits, tag(item)});
+    const int answer = os_.control(poller_, what, item.fd, {bits, tag(item)});
+    if (what == kernel::registration::add && answer >= 0) ++registrations;
+    return answer;
 }
 
 int reactor::poll(duration timeout) noexcept {

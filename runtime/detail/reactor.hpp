@@ -95,6 +95,9 @@ public:
     // How many operations wait for a descriptor.
     long waiting = 0;
 
+    // How often a descriptor has been registered with epoll.
+    std::uint64_t registrations = 0;
+
 private:
     static constexpr std::size_t slots_per_block = 64;
 

@@ -62,7 +62,8 @@ time_point timer_wheel::next_wake() noexcept {
     return earliest;
 }
 
-void timer_wheel::expire(time_point now) noexcept {
+std::size_t timer_wheel::expire(time_point now) noexcept {
+    std::size_t count = 0;
     const std::uint64_t until = std::max(ticks(now), present_);
     for (position first = first_slot(); first.list != nullptr && first.begin <= until; first = first_slot()) {
         present_ = std::max(present_, first.begin);
@@ -70,13 +71,16 @@ void timer_wheel::expire(time_point now) noexcept {
         entered.splice_back(*first.list);
         const bool sorted = first.level == 0 || entered.next(*entered.front()) == nullptr;
         while (timer* item = entered.pop_front()) {
-            if (sorted && ticks(item->deadline_) <= until)
+            if (sorted && ticks(item->deadline_) <= until) {
                 item->expire();
-            else
+                ++count;
+            } else {
                 place(*item);
+            }
         }
     }
     present_ = until;
+    return count;
 }
 
 }  // namespace cove::detail

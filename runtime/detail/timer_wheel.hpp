@@ -11,6 +11,7 @@
 #include <cove/runtime/clock.hpp>
 #include <cove/runtime/detail/intrusive_list.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cove::detail {
@@ -47,8 +48,8 @@ public:
     time_point next_wake() noexcept;
 
     // Expires every timer whose deadline is not after now, in the order of their deadlines; those that were past when they
-    // were set, in the order of setting.
-    void expire(time_point now) noexcept;
+    // were set, in the order of setting. Returns how many.
+    std::size_t expire(time_point now) noexcept;
 
 private:
     static constexpr int digit_bits = 6;

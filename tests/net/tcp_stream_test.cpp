@@ -133,10 +133,10 @@ TEST_CASE("a reset, or data, while nobody reads does not keep the loop awake") {
                     co_await pair.right.write("x");
                 co_await cove::sleep_for(1s);
                 const long waits = os.calls["wait"];
-                const auto turns = cove::loop::current().turns();
+                const auto turns = cove::loop::current().counters().turns;
                 co_await cove::sleep_for(10s);
                 CHECK(os.calls["wait"] - waits < 20);
-                CHECK(cove::loop::current().turns() - turns < 20);
+                CHECK(cove::loop::current().counters().turns - turns < 20);
                 char bytes[10];
                 const auto count = co_await cove::as_result(pair.left.read(bytes));
                 CHECK(count.has_value() != is_reset);

@@ -143,10 +143,10 @@ TEST_CASE("a coroutine that always has work keeps neither timers nor descriptors
 TEST_CASE("an idle loop sleeps: an hour costs a turn, not an hour of turns") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        const auto turns = cove::loop::current().turns();
+        const auto turns = cove::loop::current().counters().turns;
         const long waits = os.calls["wait"];
         co_await cove::sleep_for(1h);
-        CHECK(cove::loop::current().turns() - turns < 8);
+        CHECK(cove::loop::current().counters().turns - turns < 8);
         CHECK(os.calls["wait"] - waits < 8);
     };
     test::run(body(), os);
@@ -292,7 +292,7 @@ TEST_CASE("a loop refuses to go on in a forked child, and says so") {
 TEST_CASE("loops on one thread may follow one another, and each starts afresh") {
     for (int i = 0; i < 3; ++i) {
         auto body = []() -> cove::task<> {
-            CHECK(cove::loop::current().turns() < 3);
+            CHECK(cove::loop::current().counters().turns < 3);
             co_await cove::sleep_for(1s);
         };
         test::run(body());
