@@ -99,6 +99,13 @@ public:
         return false;
     }
 
+    // Processors, of which a simulated machine has one. processors() stores the numbers of those that this thread may run on,
+    // ascending, and returns how many there are, up to numbers_max: sched_getaffinity(2). pin() binds this thread to one of
+    // them. unpin() lets it run where it could before the first pin(), and returns which one it was bound to, or -1 if to none.
+    virtual int processors(int* numbers, int numbers_max) noexcept = 0;
+    virtual int pin(int processor) noexcept = 0;
+    virtual int unpin() noexcept = 0;
+
     // Counts the forks between the first process and this one: a poller must not be used where the number differs
     // from that at its creation, because parent and child would share its registrations.
     virtual unsigned fork_count() noexcept = 0;

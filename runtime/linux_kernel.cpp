@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <mutex>
+#include <utility>
 
 namespace cove {
 namespace {
@@ -67,6 +69,21 @@ extern "C" void cove_on_signal(int signo) {
 }
 
 std::atomic<unsigned> forks{0};
+
+// A set of processors, as large as any that Linux can be built for: sched_getaffinity(2) refuses a smaller one than its own.
+struct processor_set {
+    static constexpr int size = 8 * CPU_SETSIZE;
+    cpu_set_t bits[8] = {};
+
+    bool has(int number) const noexcept { return CPU_ISSET_S(number, sizeof bits, bits); }
+    void add(int number) noexcept { CPU_SET_S(number, sizeof bits, bits); }
+    int load() noexcept { return or_errno(::sched_getaffinity(0, sizeof bits, bits)); }
+    int apply() const noexcept { return or_errno(::sched_setaffinity(0, sizeof bits, bits)); }
+};
+
+// Where this thread could run before it was pinned, and to what it is.
+thread_local processor_set before_pinning;
+thread_local int pinned_to = -1;
 
 class linux_kernel_calls final : public kernel {
 public:
@@ -170,6 +187,30 @@ public:
         while (::getrandom(&bits, sizeof bits, 0) < 0) {  // EINTR; up to 256 bytes come whole
         }
         return bits;
+    }
+
+    int processors(int* numbers, int numbers_max) noexcept override {
+        processor_set allowed;
+        if (const int asked = allowed.load(); asked < 0) return asked;
+        int count = 0;
+        for (int number = 0; number < processor_set::size && count < numbers_max; ++number)
+            if (allowed.has(number)) numbers[count++] = number;
+        return count;
+    }
+    int pin(int processor) noexcept override {
+        if (processor < 0 || processor >= processor_set::size) return -EINVAL;
+        processor_set before, only;
+        if (const int asked = before.load(); asked < 0) return asked;
+        only.add(processor);
+        if (const int bound = only.apply(); bound < 0) return bound;
+        if (pinned_to < 0) before_pinning = before;
+        pinned_to = processor;
+        return 0;
+    }
+    int unpin() noexcept override {
+        // It fails only if none of those processors is there any more, and then the thread stays where it is.
+        if (pinned_to >= 0) before_pinning.apply();
+        return std::exchange(pinned_to, -1);
     }
 
     unsigned fork_count() noexcept override { return forks.load(std::memory_order_relaxed); }

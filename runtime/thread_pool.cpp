@@ -86,7 +86,11 @@ bool thread_pool::start_thread() noexcept {
     for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) ::sigdelset(&others, fault);
     ::pthread_sigmask(SIG_SETMASK, &others, &before);
     ::pthread_t thread;
+    // A thread may run where the one that starts it may: for a pool that is everywhere, whichever loop is pinned.
+    const int pinned_to = linux_kernel().unpin();
     const bool started = ::pthread_create(&thread, &detached, body, this) == 0;
+    // It succeeded before, and only a processor that was taken away makes it fail now: then the loop runs anywhere.
+    if (pinned_to >= 0) linux_kernel().pin(pinned_to);
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     ::pthread_attr_destroy(&detached);
     if (started) {

@@ -57,6 +57,9 @@ public:
     std::uint64_t random() noexcept override { return random_.next(); }
     // Calls of offload() are made between two turns of a loop, all at once; nothing ever runs beside the program.
     bool defer(void (*call)(void* context, bool make) noexcept, void* context) noexcept override;
+    int processors(int* numbers, int numbers_max) noexcept override;
+    int pin(int processor) noexcept override { return processor == 0 ? 0 : -EINVAL; }
+    int unpin() noexcept override { return -1; }
     unsigned fork_count() noexcept override { return 0; }
 
     // Who is told that a loop which sleeps has something to do.

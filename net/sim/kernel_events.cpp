@@ -122,6 +122,11 @@ bool kernel::raise(int signo) {
     return anybody;
 }
 
+int kernel::processors(int* numbers, int numbers_max) noexcept {
+    if (numbers_max > 0) numbers[0] = 0;
+    return std::min(numbers_max, 1);
+}
+
 bool kernel::defer(void (*call)(void* context, bool make) noexcept, void* context) noexcept {
     struct made_or_dropped {
         made_or_dropped(void (*to_call)(void*, bool) noexcept, void* with) noexcept : call(to_call), context(with) {}

@@ -236,3 +236,24 @@ TEST_CASE("forks are counted in the child") {
     CHECK(status == 0);
     CHECK(linux_kernel().fork_count() == here);
 }
+
+TEST_CASE("a thread that is pinned runs on that processor only, and unpinned where it could before the first pin") {
+    constexpr int numbers_max = 8192;
+    std::vector<int> before(numbers_max), now(numbers_max);
+    const int count = linux_kernel().processors(before.data(), numbers_max);
+    REQUIRE(count >= 1);
+    CHECK(linux_kernel().processors(now.data(), 1) == 1);
+    CHECK(now[0] == before[0]);
+    CHECK(linux_kernel().unpin() == -1);
+    for (const int processor : {before[0], before[static_cast<std::size_t>(count) - 1]}) {
+        CHECK(linux_kernel().pin(processor) == 0);
+        CHECK(linux_kernel().processors(now.data(), numbers_max) == 1);
+        CHECK(now[0] == processor);
+    }
+    CHECK(linux_kernel().pin(-1) == -EINVAL);
+    CHECK(linux_kernel().pin(numbers_max) == -EINVAL);
+    CHECK(linux_kernel().pin(numbers_max - 1) == -EINVAL);  // no machine of ours has so many
+    CHECK(linux_kernel().unpin() == before[static_cast<std::size_t>(count) - 1]);
+    CHECK(linux_kernel().processors(now.data(), numbers_max) == count);
+    CHECK(linux_kernel().unpin() == -1);
+}

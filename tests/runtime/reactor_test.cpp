@@ -146,6 +146,9 @@ TEST_CASE("an event that carries an old generation is dropped") {
         int subscribe(int s, cove::signal_mailbox& m) noexcept override { return os_.subscribe(s, m); }
         void unsubscribe(int s, cove::signal_mailbox& m) noexcept override { os_.unsubscribe(s, m); }
         std::uint64_t random() noexcept override { return os_.random(); }
+        int processors(int* numbers, int numbers_max) noexcept override { return os_.processors(numbers, numbers_max); }
+        int pin(int processor) noexcept override { return os_.pin(processor); }
+        int unpin() noexcept override { return os_.unpin(); }
         unsigned fork_count() noexcept override { return os_.fork_count(); }
         int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
             if (replay.empty()) return os_.wait(poller, events, events_max, timeout);

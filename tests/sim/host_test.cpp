@@ -8,6 +8,7 @@
 
 #include <support/sim.hpp>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -306,4 +307,15 @@ TEST_CASE("resetting a host's connections is told to both of their ends, and con
     world.run();
     CHECK(error == std::errc::connection_reset);
     CHECK(answer == "hello");
+}
+
+TEST_CASE("a machine has one processor") {
+    cove::sim::world world(1);
+    cove::kernel& os = world.host("machine").os();
+    int numbers[2] = {-1, -1};
+    CHECK(os.processors(numbers, 2) == 1);
+    CHECK(numbers[0] == 0);
+    CHECK(os.pin(0) == 0);
+    CHECK(os.pin(1) == -EINVAL);
+    CHECK(os.unpin() == -1);
 }

@@ -97,6 +97,13 @@ public:
     }
     void unsubscribe(int signo, cove::signal_mailbox& mailbox) noexcept override { real().unsubscribe(signo, mailbox); }
     std::uint64_t random() noexcept override { return fixed_random ? *fixed_random : real().random(); }
+    int processors(int* numbers, int numbers_max) noexcept override {
+        return answer<int>("processors", -1, [&] { return real().processors(numbers, numbers_max); });
+    }
+    int pin(int processor) noexcept override {
+        return answer<int>("pin", -1, [&] { return real().pin(processor); });
+    }
+    int unpin() noexcept override { return real().unpin(); }
     unsigned fork_count() noexcept override { return real().fork_count(); }
 
     int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
