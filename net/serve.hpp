@@ -4,18 +4,16 @@
 
 #include <cove/net/tcp.hpp>
 #include <cove/runtime/clock.hpp>
-#include <cove/runtime/result.hpp>
+#include <cove/runtime/error.hpp>
 #include <cove/runtime/run.hpp>
 #include <cove/runtime/task.hpp>
 #include <cove/runtime/task_group.hpp>
-#include <cove/runtime/timeout.hpp>
 #include <cove/runtime/wait_queue.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <exception>
-#include <new>
-#include <system_error>
+#include <memory>
 #include <utility>
 
 namespace cove {
@@ -36,39 +34,79 @@ struct serve_options {
 
 namespace detail {
 
-// Returns whether accepting may work again after a while; otherwise throws the error.
-bool is_exhaustion(std::error_code error, const tcp_listener& listener, const serve_options& options);
+class session_set;
 
-// Waits until a descriptor is closed on this thread.
-wait_queue::operation descriptor_to_spare() noexcept;
-
-// The sessions of one serve(): shielded, because they are canceled there once their grace is over; one that fails leaves the
-// others alone.
-class session_group final : public task_group {
+// What knows the handler.
+class session_maker {
 public:
-    explicit session_group(const serve_options& options) noexcept
-        : task_group(current_scope(), true), options_(options) {}
+    explicit session_maker(const serve_options& given) noexcept : options(given) {}
+    session_maker(const session_maker&) = delete;
+    session_maker& operator=(const session_maker&) = delete;
+    virtual ~session_maker() = default;
 
-    template <class Handler>
-    void begin(Handler& handler, tcp_stream peer) {
-        try {
-            spawn(handler(std::move(peer)));
-        } catch (const std::bad_alloc&) {
-            throw;
-        } catch (...) {
-            survives_failure();
-        }
-    }
+    virtual void spawn(task_group& sessions, tcp_stream peer) = 0;
 
-    wait_queue::operation session_ended() noexcept { return ended_.wait(); }
+    const serve_options options;
+};
+
+template <class Handler>
+class sessions_by final : public session_maker {
+public:
+    sessions_by(Handler&& handler, const serve_options& given) : session_maker(given), handler_(std::move(handler)) {}
+
+    void spawn(task_group& sessions, tcp_stream peer) override { sessions.spawn(handler_(std::move(peer))); }
+
+private:
+    Handler handler_;
+};
+
+// A server's place among several that share out what they accept; see serve_evenly().
+class session_place {
+public:
+    enum class answer { here, elsewhere, nowhere };
+
+    virtual ~session_place() = default;
+
+    // From now on others hand over connections to these sessions.
+    virtual void open(session_set& sessions) noexcept = 0;
+    virtual bool is_full() const noexcept = 0;
+    // Finds a server for a connection that was accepted. Where the answer is `here` it has been counted here, where it is
+    // `nowhere`, for now, or `here` the stream is still the caller's.
+    virtual answer place(tcp_stream& accepted) noexcept = 0;
+    virtual void session_ended() noexcept = 0;
+    // This server stops: takes no more, and gives others those who wait to be accepted.
+    virtual void stop(tcp_listener& listener) noexcept = 0;
+};
+
+// The sessions of one server: shielded, because accept_sessions() cancels them, once their grace is over; one that fails
+// leaves the others alone.
+class session_set final : public task_group {
+public:
+    session_set(session_maker& maker, session_place* shared) noexcept;
+    ~session_set() override;
+
+    // Begins a session, which counts already where the place is shared. Throws std::bad_alloc, and has closed the stream.
+    void begin(tcp_stream peer);
+    // The same for a connection just accepted, wherever it is placed; false: nowhere yet, wait for room.
+    bool take(tcp_stream& accepted);
+
+    bool is_full() const noexcept;
+    void stop(tcp_listener& listener) noexcept;
+
+    const serve_options& options;
+    wait_queue room{"serve: a session to end"};
 
 private:
     bool survives_failure() noexcept override;
-    void task_ended() noexcept override { ended_.wake_one(); }
+    void task_ended() noexcept override;
 
-    const serve_options& options_;
-    wait_queue ended_{"serve: a session to end"};
+    session_maker& maker_;
+    session_place* shared_;
 };
+
+// Accepts until canceled, and ends the sessions then.
+task<> accept_sessions(tcp_listener listener, std::unique_ptr<session_maker> maker,
+                       std::unique_ptr<session_place> shared);
 
 }  // namespace detail
 
@@ -79,39 +117,11 @@ private:
 // session only.
 // Cancellation: stops accepting, gives the sessions `grace` to end by themselves, cancels them, waits for their end and
 // throws `canceled`. Throws: std::system_error for a listener that is closed or cannot listen, after ending the sessions
-// in the same way.
+// in the same way. std::bad_alloc: at the call, and no later.
 template <class Handler>
 task<> serve(tcp_listener listener, Handler handler, serve_options options = serve_options()) {
-    detail::session_group sessions(options);
-    bool stopped = false;
-    std::exception_ptr failure;
-    try {
-        for (;;) {
-            while (sessions.size() >= options.connections_max) co_await sessions.session_ended();
-            bool exhausted = false;
-            try {
-                auto accepted = co_await as_result(listener.accept());
-                if (accepted)
-                    sessions.begin(handler, std::move(*accepted));
-                else
-                    exhausted = detail::is_exhaustion(accepted.error(), listener, options);
-            } catch (const std::bad_alloc&) {
-                exhausted = true;
-                if (options.on_error != nullptr) options.on_error(std::current_exception());
-            }
-            if (exhausted) co_await move_on_after(options.retry_after, detail::descriptor_to_spare());
-        }
-    } catch (const canceled&) {
-        stopped = true;
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    listener.close();
-    co_await shield(move_on_after(options.grace, sessions.join()));
-    sessions.cancel();
-    co_await shield(sessions.join());
-    if (stopped) throw canceled();
-    std::rethrow_exception(failure);
+    auto maker = std::make_unique<detail::sessions_by<Handler>>(std::move(handler), options);
+    return detail::accept_sessions(std::move(listener), std::move(maker), nullptr);
 }
 
 }  // namespace cove
