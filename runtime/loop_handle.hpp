@@ -36,6 +36,8 @@ public:
     loop_counters counters() const noexcept { return inbox_->tally.read(); }
 
 private:
+    friend class shard;
+
     explicit loop_handle(detail::inbox& inbox) noexcept;
 
     detail::inbox* inbox_;

@@ -44,6 +44,12 @@ std::size_t stepped_run::turn() {
     return resumed;
 }
 
+void stepped_run::stop(const cancel_reason& why) noexcept {
+    stopped_ = true;
+    helpers_->cancel();
+    loop_.root_scope().cancel(why);
+}
+
 bool stepped_run::finish() {
     const loop::running_guard guard(loop_);
     main_->rethrow_failure();

@@ -33,7 +33,12 @@ public:
 
     bool has_ended() const noexcept { return main_->size() == 0; }
 
-    // Throws what the main task has thrown. Returns whether a signal canceled it.
+    // Does what a signal does: cancels the main task, and watches for signals no more, so that the next one does what it did
+    // before cove. May be called between two turns or by a function that was posted.
+    void stop(const cancel_reason& why) noexcept;
+    bool is_stopped() const noexcept { return stopped_; }
+
+    // Throws what the main task has thrown. Returns whether a signal, or stop(), canceled it.
     bool finish();
 
     cove::loop& loop() noexcept { return loop_; }
