@@ -113,7 +113,10 @@ inline void reset(cove::tcp_stream& stream) {
 class raw_client {
 public:
     explicit raw_client(const cove::address& where) : fd_(::socket(where.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        if (::connect(fd_, where.data(), where.size()) != 0) throw std::system_error(errno, std::generic_category());
+        if (::connect(fd_, where.data(), where.size()) == 0) return;
+        const int error = errno;
+        ::close(fd_);
+        throw std::system_error(error, std::generic_category());
     }
     raw_client(raw_client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
     raw_client& operator=(raw_client&& other) noexcept {
