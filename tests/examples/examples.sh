@@ -41,6 +41,11 @@ stop_in_order echo_server
 ("$examples/port_probe" 127.0.0.1 "$port" "$port" || true) | grep -qx "0 open" || fail "port_probe of a closed port"
 ("$examples/echo_server" 127.0.0.1:99999 2>&1 || true) | grep -q "the port is above 65535" || fail "a wrong address"
 
+serve sharded_echo
+for i in $(seq 50); do printf 'client %d\n' "$i" | timeout 60 nc -N 127.0.0.1 "$port" >"$folder/client$i" & clients[i]=$!; done
+for i in $(seq 50); do wait "${clients[i]}"; grep -qx "client $i" "$folder/client$i" || fail "sharded echo of client $i"; done
+stop_in_order sharded_echo
+
 serve chat_server
 coproc listener { exec timeout 60 nc 127.0.0.1 "$port"; }
 hear() { read -r -t 20 heard <&"${listener[0]}" && [ "$heard" = "$1" ] || fail "chat: heard '$heard', not '$1'"; }
