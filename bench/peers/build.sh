@@ -9,7 +9,7 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
 
-cxx="g++ -std=c++20 -O2 -DNDEBUG -static-libstdc++ -static-libgcc"
+cxx="g++ -std=c++20 -O2 -DNDEBUG -ffunction-sections -static-libstdc++ -static-libgcc -Wl,--gc-sections"
 cc="gcc -std=gnu11 -O2 -DNDEBUG"
 
 # Runs a build of PEER's echo server and says what it took.

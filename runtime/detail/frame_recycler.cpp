@@ -37,7 +37,7 @@ void frame_recycler::free_cached() noexcept {
 
 void frame_recycler::close() noexcept {
     free_cached();
-    cached_bytes_max_ = 0;
+    cached_bytes_ = cached_bytes_max;  // it counts as full from now on
 }
 
 }  // namespace cove::detail

@@ -34,7 +34,7 @@ public:
     void free(void* frame, std::size_t size_bytes) noexcept {
         --live_;
         const std::size_t index = size_class(size_bytes);
-        if (index >= class_count || cached_bytes_ >= cached_bytes_max_) {
+        if (index >= class_count || cached_bytes_ >= cached_bytes_max) {
             ::operator delete(frame);
             return;
         }
@@ -62,7 +62,8 @@ private:
 #else
     static constexpr std::size_t class_count = 256;
 #endif
-    static constexpr std::size_t class_bytes = 16;  // so frames of up to 4 KiB are recycled
+    static constexpr std::size_t cached_bytes_max = 32 * 1024 * 1024;  // what a burst may leave behind on a thread
+    static constexpr std::size_t class_bytes = 16;                     // so frames of up to 4 KiB are recycled
 
     // Sizes of 16 n + 8 bytes are what malloc gives without waste: its own 8 bytes make them a multiple of 16.
     static constexpr std::size_t size_class(std::size_t size_bytes) noexcept { return (size_bytes + 7) / class_bytes; }
@@ -73,7 +74,6 @@ private:
 
     link* free_[class_count + 1] = {};
     std::size_t cached_bytes_ = 0;
-    std::size_t cached_bytes_max_ = 32 * 1024 * 1024;  // what a burst may leave behind on a thread
     long live_ = 0;
     bool closed_at_thread_exit_ = false;
 };
