@@ -272,6 +272,11 @@ TEST_CASE("a process without a descriptor to spare accepts again the moment one 
             server.spawn(serving(std::move(listener), handler, options, how));
             co_await cove::yield();
             {
+                // UBSan takes a descriptor when it first sees a class with virtual functions: let it see all of them before.
+                const test::raw_client early(where);
+                while (sessions < 1) co_await cove::sleep_for(1us);
+                sessions = 0;
+                const long accepted_before = os.calls["accept"];
                 const test::raw_client one(where), two(where);
                 cove::descriptor spare(::fcntl(one.number(), F_DUPFD_CLOEXEC, 0));
                 CHECK(spare.is_open());
@@ -283,7 +288,7 @@ TEST_CASE("a process without a descriptor to spare accepts again the moment one 
                 for (int i = 0; i < 3; ++i) co_await cove::sleep_for(1us);
                 CHECK(sessions == 0);
                 CHECK(reported.size() == 1);
-                CHECK(os.calls["accept"] <= 3);
+                CHECK(os.calls["accept"] - accepted_before <= 3);
                 spare.close();
                 while (sessions < 1 || reported.size() < 2) co_await cove::sleep_for(1us);
                 CHECK(sessions == 1);  // there was a descriptor for one of them
