@@ -6,6 +6,7 @@
 #include <cove/runtime/text.hpp>
 #include <cove/runtime/timeout.hpp>
 
+#include <memory>
 #include <new>
 #include <system_error>
 
@@ -74,9 +75,10 @@ void session_set::stop(tcp_listener& listener) noexcept {
     listener.close();
 }
 
-// One frame, made where serve() is called: a server that has begun does not fail for lack of memory.
-task<> accept_sessions(tcp_listener listener, std::unique_ptr<session_maker> maker,
-                       std::unique_ptr<session_place> shared) {
+namespace {
+
+task<> run_sessions(tcp_listener listener, std::unique_ptr<session_maker> maker,
+                    std::unique_ptr<session_place> shared) {
     const serve_options& options = maker->options;
     session_set sessions(*maker, shared.get());
     if (shared != nullptr) shared->open(sessions);
@@ -109,6 +111,15 @@ task<> accept_sessions(tcp_listener listener, std::unique_ptr<session_maker> mak
     co_await shield(sessions.join());
     if (stopped) throw canceled();
     std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+// The frame is made where serve() is called: a server that has begun does not fail for lack of memory.
+task<> accept_sessions(tcp_listener listener, session_maker* owned_maker, session_place* owned_place) {
+    std::unique_ptr<session_maker> maker(owned_maker);
+    std::unique_ptr<session_place> shared(owned_place);
+    return run_sessions(std::move(listener), std::move(maker), std::move(shared));
 }
 
 }  // namespace cove::detail

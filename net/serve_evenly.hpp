@@ -114,7 +114,7 @@ task<> serve_evenly(shard& self, shard_listeners& listeners, Handler handler,
     auto maker = std::make_unique<detail::sessions_by<Handler>>(std::move(handler), options);
     auto place = std::make_unique<detail::even_place>(self, listeners, options);
     auto listener = place->take_listener();
-    return detail::accept_sessions(std::move(listener), std::move(maker), std::move(place));
+    return detail::accept_sessions(std::move(listener), maker.release(), place.release());
 }
 
 }  // namespace cove

@@ -9,6 +9,7 @@ namespace cove {
 namespace detail {
 class reactor;
 struct slot;
+enum class direction : unsigned char { read, write };
 }  // namespace detail
 
 // Owns a non-blocking descriptor. It belongs to no loop until the first operation on it has to begin; from then on it

@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cove/runtime/descriptor.hpp>
-#include <cove/runtime/detail/reactor.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/waiter.hpp>
 

@@ -5,11 +5,11 @@
 #include <cove/runtime/clock.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/task.hpp>
-#include <cove/runtime/when_all.hpp>
 
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace cove {
 
@@ -31,8 +31,12 @@ struct run_options {
 namespace detail {
 // Holds the main task, so that its frame ends under its loop, and stores its result.
 template <class T>
-task<> store_result(task<T> main, std::optional<stored_result_t<task<T>>>& into) {
-    co_await store(main, into);
+task<> store_result(task<T> main, std::optional<T>& into) {
+    into.emplace(co_await main);
+}
+inline task<> store_result(task<> main, std::optional<std::monostate>& into) {
+    co_await main;
+    into.emplace();
 }
 
 // Runs a loop until body has ended; returns whether a signal canceled it.

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <cove/runtime/descriptor.hpp>
 #include <cove/runtime/kernel.hpp>
 
 #include <cstddef>
@@ -18,13 +19,10 @@
 #include <vector>
 
 namespace cove {
-class descriptor;
 class io_operation;
 }  // namespace cove
 
 namespace cove::detail {
-
-enum class direction : unsigned char { read, write };
 
 class reactor;
 
