@@ -73,6 +73,16 @@ public:
     virtual long send_message(int fd, const msghdr& message) noexcept = 0;       // sendmsg with MSG_NOSIGNAL
     virtual int close(int fd) noexcept = 0;
 
+    // Pipes, by which bytes go from one socket to another without passing through the program: pipe(2), splice(2). ends[0]
+    // is where they come out. A pipe's end never waits: where a call answers EAGAIN although the pipe is empty, or has
+    // room, it is the socket that is not ready.
+    virtual int create_pipe(int (&ends)[2]) noexcept = 0;
+    virtual long receive_to_pipe(int fd, int pipe, std::size_t size) noexcept = 0;
+    virtual long send_from_pipe(int fd, int pipe, std::size_t size) noexcept = 0;  // raises no SIGPIPE
+
+    // Sends bytes of a file, from an offset on: sendfile(2). Raises no SIGPIPE.
+    virtual long send_file(int fd, int file, std::uint64_t offset, std::size_t size) noexcept = 0;
+
     // Readiness: an epoll instance.
     virtual int create_poller() noexcept = 0;
     virtual int control(int poller, registration what, int fd, readiness_event event) noexcept = 0;

@@ -2,12 +2,14 @@
 
 #include <cove/runtime/kernel.hpp>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,6 +68,26 @@ extern "C" void cove_on_signal(int signo) {
     }
     handlers_running.fetch_sub(1);
     errno = saved_errno;
+}
+
+// splice(2) and sendfile(2) raise SIGPIPE where send(2) can be told not to. So for as long as the call takes the thread
+// blocks the signal, and takes back the one that it has caused itself; one that was pending before stays.
+template <class Call>
+long without_sigpipe(Call call) noexcept {
+    sigset_t pipe_signal, before, pending;
+    ::sigemptyset(&pipe_signal);
+    ::sigaddset(&pipe_signal, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    const bool was_pending =
+        ::sigismember(&before, SIGPIPE) == 1 && ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1;
+    const long result = or_errno(call());
+    if (result == -EPIPE && !was_pending) {
+        constexpr timespec at_once{};
+        while (::sigtimedwait(&pipe_signal, nullptr, &at_once) < 0 && errno == EINTR) {
+        }
+    }
+    if (::sigismember(&before, SIGPIPE) == 0) ::pthread_sigmask(SIG_UNBLOCK, &pipe_signal, nullptr);
+    return result;
 }
 
 std::atomic<unsigned> forks{0};
@@ -131,6 +153,25 @@ public:
         return or_errno(::sendmsg(fd, &message, MSG_NOSIGNAL));
     }
     int close(int fd) noexcept override { return or_errno(::close(fd)); }
+
+    int create_pipe(int (&ends)[2]) noexcept override {
+        if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0) return -errno;
+        // The most that any user may ask for. Who has many pipes is refused it, and makes do with the system's default.
+        constexpr int pipe_bytes = 1024 * 1024;
+        ::fcntl(ends[1], F_SETPIPE_SZ, pipe_bytes);
+        return 0;
+    }
+    long receive_to_pipe(int fd, int pipe, std::size_t size) noexcept override {
+        return or_errno(::splice(fd, nullptr, pipe, nullptr, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE));
+    }
+    long send_from_pipe(int fd, int pipe, std::size_t size) noexcept override {
+        return without_sigpipe(
+            [&] { return ::splice(pipe, nullptr, fd, nullptr, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE); });
+    }
+    long send_file(int fd, int file, std::uint64_t offset, std::size_t size) noexcept override {
+        auto from = static_cast<off_t>(offset);
+        return without_sigpipe([&] { return ::sendfile(fd, file, &from, size); });
+    }
 
     int create_poller() noexcept override { return or_errno(::epoll_create1(EPOLL_CLOEXEC)); }
     int control(int poller, registration what, int fd, readiness_event event) noexcept override {

@@ -19,6 +19,8 @@ constexpr int of_set_option[] = {EINVAL, ENOBUFS, ENOMEM};
 constexpr int of_get_option[] = {ENOBUFS, ENOMEM};
 constexpr int of_receive[] = {EAGAIN, EINTR, ENOMEM, ECONNRESET, ETIMEDOUT};
 constexpr int of_send[] = {EAGAIN, EINTR, ENOBUFS, ENOMEM, ECONNRESET, EPIPE, ETIMEDOUT};
+constexpr int of_create_pipe[] = {EMFILE, ENFILE};
+constexpr int of_send_file[] = {EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, ECONNRESET, EPIPE, ETIMEDOUT};
 constexpr int of_close[] = {EINTR, EIO};
 constexpr int of_create_poller[] = {EMFILE, ENFILE, ENOMEM};
 constexpr int of_control[] = {ENOMEM, ENOSPC};
@@ -43,6 +45,10 @@ const char* name_of(call what) noexcept {
         case call::receive: return "receive";
         case call::send: return "send";
         case call::send_message: return "send_message";
+        case call::create_pipe: return "create_pipe";
+        case call::receive_to_pipe: return "receive_to_pipe";
+        case call::send_from_pipe: return "send_from_pipe";
+        case call::send_file: return "send_file";
         case call::close: return "close";
         case call::create_poller: return "create_poller";
         case call::control: return "control";
@@ -65,9 +71,13 @@ std::span<const int> errors_of(call what) noexcept {
         case call::peer_address: return of_peer_address;
         case call::set_option: return of_set_option;
         case call::get_option: return of_get_option;
-        case call::receive: return of_receive;
+        case call::receive:
+        case call::receive_to_pipe: return of_receive;
         case call::send:
-        case call::send_message: return of_send;
+        case call::send_message:
+        case call::send_from_pipe: return of_send;
+        case call::create_pipe: return of_create_pipe;
+        case call::send_file: return of_send_file;
         case call::close: return of_close;
         case call::create_poller: return of_create_poller;
         case call::control: return of_control;

@@ -219,7 +219,11 @@ long kernel::receive(int fd, void* data, std::size_t size) noexcept {
     int error = 0;
     const auto socket = find<detail::tcp_socket>(fd, error);
     if (socket == nullptr) return error;
-    int injected = guard.error();
+    return receive_part(socket, guard.error(), static_cast<char*>(data), size);
+}
+
+long kernel::receive_part(const std::shared_ptr<detail::tcp_socket>& socket, int injected, char* data,
+                          std::size_t size) {
     if (injected == 0 && socket->has_received()) {
         if (strikes(fault::would_block)) injected = EAGAIN;
         if (strikes(fault::interrupted)) injected = EINTR;
@@ -229,7 +233,7 @@ long kernel::receive(int fd, void* data, std::size_t size) noexcept {
         size = all_.choices.between(1, std::min<std::size_t>(size - 1, 64));
         tell_again(socket, event_in);
     }
-    return socket->receive(static_cast<char*>(data), size);
+    return socket->receive(data, size);
 }
 
 long kernel::send(int fd, const void* data, std::size_t size) noexcept {

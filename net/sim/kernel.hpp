@@ -1,7 +1,7 @@
 // The simulated kernel of one host: answers every call from memory, as Linux would.
 //
-// Sockets are TCP over IPv4 and IPv6; there are no files, pipes, datagrams and Unix sockets (EAFNOSUPPORT,
-// EPROTONOSUPPORT). tests/sim/conformance_*_test.cpp compare it with Linux, call by call.
+// Sockets are TCP over IPv4 and IPv6; there are no datagrams and Unix sockets (EAFNOSUPPORT, EPROTONOSUPPORT), and no files but
+// those of the process that simulates. tests/sim/conformance_*_test.cpp compare it with Linux, call by call.
 
 #pragma once
 
@@ -41,6 +41,11 @@ public:
     long receive(int fd, void* data, std::size_t size) noexcept override;
     long send(int fd, const void* data, std::size_t size) noexcept override;
     long send_message(int fd, const msghdr& message) noexcept override;
+    int create_pipe(int (&ends)[2]) noexcept override;
+    long receive_to_pipe(int fd, int pipe, std::size_t size) noexcept override;
+    long send_from_pipe(int fd, int pipe, std::size_t size) noexcept override;
+    // The file is one of the process's own.
+    long send_file(int fd, int file, std::uint64_t offset, std::size_t size) noexcept override;
     int close(int fd) noexcept override;
 
     int create_poller() noexcept override;
@@ -116,6 +121,7 @@ private:
     void tell_again(const std::shared_ptr<detail::file>& file, std::uint32_t bits);
     int accept_injected(detail::tcp_socket& listener, const std::shared_ptr<detail::file>& file, int error);
     long transfer_injected(const std::shared_ptr<detail::tcp_socket>& socket, std::uint32_t direction, int error);
+    long receive_part(const std::shared_ptr<detail::tcp_socket>& socket, int injected, char* data, std::size_t size);
     long send_part(detail::tcp_socket& socket, const std::shared_ptr<detail::file>& file, std::string_view data);
 
     detail::universe& all_;

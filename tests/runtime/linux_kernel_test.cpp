@@ -129,6 +129,68 @@ TEST_CASE("a send to a peer that has gone is EPIPE and no SIGPIPE") {
     ::close(fds[0]);
 }
 
+namespace {
+
+volatile std::sig_atomic_t pipe_signals = 0;
+
+// Whether SIGPIPE is blocked in this thread, and whether one is pending.
+bool blocks_sigpipe() {
+    sigset_t mask;
+    return ::pthread_sigmask(SIG_BLOCK, nullptr, &mask) == 0 && ::sigismember(&mask, SIGPIPE) == 1;
+}
+bool has_pending_sigpipe() {
+    sigset_t pending;
+    return ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1;
+}
+
+// splice(2) and sendfile(2) to a socket that nobody reads any more: each raises SIGPIPE where it is left to.
+void send_in_vain() {
+    int ends[2], pipe[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    REQUIRE(linux_kernel().create_pipe(pipe) == 0);
+    REQUIRE(::write(pipe[1], "x", 1) == 1);
+    ::close(ends[1]);
+    const int file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    REQUIRE(file >= 0);
+    CHECK(linux_kernel().send_from_pipe(ends[0], pipe[0], 1) == -EPIPE);
+    CHECK(linux_kernel().send_file(ends[0], file, 0, 1) == -EPIPE);
+    for (const int fd : {ends[0], pipe[0], pipe[1], file}) ::close(fd);
+}
+
+}  // namespace
+
+TEST_CASE("splice and sendfile to a peer that has gone are EPIPE and no SIGPIPE, whatever the program does with it") {
+    struct sigaction counted {
+    }, before{};
+    counted.sa_handler = [](int) { pipe_signals = pipe_signals + 1; };
+    REQUIRE(::sigaction(SIGPIPE, &counted, &before) == 0);
+    send_in_vain();
+    CHECK(pipe_signals == 0);
+    CHECK(!blocks_sigpipe());
+    CHECK(!has_pending_sigpipe());
+
+    // A program that has blocked the signal finds it blocked, and one that was pending before is still pending.
+    sigset_t only_this, mask;
+    ::sigemptyset(&only_this);
+    ::sigaddset(&only_this, SIGPIPE);
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, &only_this, &mask) == 0);
+    send_in_vain();
+    CHECK(blocks_sigpipe());
+    CHECK(!has_pending_sigpipe());
+    ::raise(SIGPIPE);
+    send_in_vain();
+    CHECK(has_pending_sigpipe());
+    CHECK(pipe_signals == 0);
+    REQUIRE(::pthread_sigmask(SIG_SETMASK, &mask, nullptr) == 0);
+    CHECK(pipe_signals == 1);
+
+    counted.sa_handler = SIG_IGN;
+    REQUIRE(::sigaction(SIGPIPE, &counted, nullptr) == 0);
+    send_in_vain();
+    REQUIRE(::sigaction(SIGPIPE, &before, nullptr) == 0);
+    CHECK(!has_pending_sigpipe());
+}
+
 TEST_CASE("an event descriptor wakes anew with each signal, also at its maximum") {
     const poller set;
     const event one;

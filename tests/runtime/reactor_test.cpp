@@ -135,6 +135,12 @@ TEST_CASE("an event that carries an old generation is dropped") {
         long receive(int fd, void* d, std::size_t s) noexcept override { return os_.receive(fd, d, s); }
         long send(int fd, const void* d, std::size_t s) noexcept override { return os_.send(fd, d, s); }
         long send_message(int fd, const msghdr& m) noexcept override { return os_.send_message(fd, m); }
+        int create_pipe(int (&ends)[2]) noexcept override { return os_.create_pipe(ends); }
+        long receive_to_pipe(int fd, int p, std::size_t s) noexcept override { return os_.receive_to_pipe(fd, p, s); }
+        long send_from_pipe(int fd, int p, std::size_t s) noexcept override { return os_.send_from_pipe(fd, p, s); }
+        long send_file(int fd, int f, std::uint64_t o, std::size_t s) noexcept override {
+            return os_.send_file(fd, f, o, s);
+        }
         int close(int fd) noexcept override { return os_.close(fd); }
         int create_poller() noexcept override { return os_.create_poller(); }
         int control(int poller, registration what, int fd, cove::readiness_event event) noexcept override {

@@ -78,6 +78,18 @@ public:
     long send_message(int fd, const msghdr& message) noexcept override {
         return answer<long>("send_message", fd, [&] { return real().send_message(fd, message); });
     }
+    int create_pipe(int (&ends)[2]) noexcept override {
+        return answer<int>("create_pipe", -1, [&] { return real().create_pipe(ends); });
+    }
+    long receive_to_pipe(int fd, int pipe, std::size_t size) noexcept override {
+        return answer<long>("receive_to_pipe", fd, [&] { return real().receive_to_pipe(fd, pipe, size); });
+    }
+    long send_from_pipe(int fd, int pipe, std::size_t size) noexcept override {
+        return answer<long>("send_from_pipe", fd, [&] { return real().send_from_pipe(fd, pipe, size); });
+    }
+    long send_file(int fd, int file, std::uint64_t offset, std::size_t size) noexcept override {
+        return answer<long>("send_file", fd, [&] { return real().send_file(fd, file, offset, size); });
+    }
     int close(int fd) noexcept override {
         ++calls["close"];
         return real().close(fd);

@@ -35,7 +35,7 @@ for source in $sources $(ls runtime/*.hpp net/*.hpp net/sim/*.hpp); do
         case $unit in
             tcp | stream_operations | socket_operation | kernel | inbox | execution) ;; # tested through tcp_*, linux_kernel, loop_handle, task
             attributes) ;; # by lifetimes.sh
-            calls | kernel_events | endpoint | poller | socket_options | tcp_arrival | tcp_socket | tcp_stack) ;; # by sim/conformance_*
+            calls | kernel_events | kernel_pipes | endpoint | poller | socket_options | tcp_arrival | tcp_socket | tcp_stack) ;; # by sim/conformance_*
             command | plan) ;; # by the scenarios
             *) fail "no test for $source" ;;
         esac
