@@ -20,7 +20,11 @@ constexpr unsigned resumes_per_poll = 64;
 }  // namespace
 
 loop::loop(kernel& os)
-    : os_(os), inbox_(os), reactor_(os, inbox_->signals.event_fd), descriptor_closed_("a descriptor to spare") {
+    : os_(os),
+      inbox_(os),
+      reactor_(os, inbox_->signals.event_fd),
+      descriptor_closed_("a descriptor to spare"),
+      pipes_(os) {
     root_scope_.enter_as_root(*this);
 }
 

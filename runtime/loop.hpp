@@ -16,6 +16,7 @@
 #include <cove/runtime/detail/timer_wheel.hpp>
 #include <cove/runtime/kernel.hpp>
 #include <cove/runtime/loop_counters.hpp>
+#include <cove/runtime/pipe_pool.hpp>
 #include <cove/runtime/wait_queue.hpp>
 #include <cove/runtime/waiter.hpp>
 
@@ -88,6 +89,9 @@ public:
     // Woken whenever a descriptor is closed on this thread: for those who wait for the process to have one to spare.
     wait_queue& descriptor_closed() noexcept { return descriptor_closed_; }
 
+    // Pipes, kept for who passes bytes on.
+    pipe_pool& pipes() noexcept { return pipes_; }
+
     // Registers a receiver of signals; see signals.hpp. Throws std::system_error for a signal that cannot be caught.
     void add(signal_set& receiver);
     void remove(signal_set& receiver) noexcept;
@@ -116,6 +120,7 @@ private:
     detail::inbox_owner inbox_;
     detail::reactor reactor_;
     wait_queue descriptor_closed_;
+    pipe_pool pipes_;
     detail::intrusive_list<signal_set, detail::signal_tag> signal_sets_;
     cancel_scope root_scope_;
 };
