@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -93,6 +94,21 @@ public:
     // Result: how many bytes, at least 1 (0 for no bytes). Cancellation: nothing has been sent.
     detail::write_some_operation write_some(std::string_view data COVE_LIFETIMEBOUND) noexcept {
         return {socket_, data};
+    }
+
+    // Writes bytes of an open file, from an offset on, without copying them into the program. The file's own position does
+    // not matter and stays as it is.
+    // Throws: errc::end_of_stream when the file ends before that; EINVAL for what is no file with pages, such as a socket;
+    // EBADF; EIO. Cancellation and errors: some of the bytes may have been sent; `written`, kept up to date all along, says
+    // how many. Concurrency: what the system does not have in memory is read from the disk while the loop's thread waits, up
+    // to a megabyte before other coroutines have a turn; offload() a readahead(2) first where that is too long.
+    // Lifetime: the descriptor must stay open during the await. See sendfile(2).
+    detail::send_file_operation send_file(int file_fd, std::uint64_t offset, std::uint64_t size_bytes) noexcept {
+        return {socket_, file_fd, offset, size_bytes, nullptr};
+    }
+    detail::send_file_operation send_file(int file_fd, std::uint64_t offset, std::uint64_t size_bytes,
+                                          std::uint64_t& written COVE_LIFETIMEBOUND) noexcept {
+        return {socket_, file_fd, offset, size_bytes, &written};
     }
 
     // Half-closes: the peer reads the end of the stream once it has read what was written. Reading goes on.

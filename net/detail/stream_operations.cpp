@@ -109,6 +109,20 @@ long write_vector_operation::try_once(kernel& os, int fd, bool&) noexcept {
     return again;
 }
 
+long send_file_operation::try_once(kernel& os, int fd, bool&) noexcept {
+    for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
+        const long sent = os.send_file(fd, file_, offset_, std::min<std::uint64_t>(left_, bytes_per_turn - this_turn));
+        if (sent == 0) return raw(errc::end_of_stream);
+        if (sent < 0) return sent;
+        this_turn += static_cast<std::size_t>(sent);
+        offset_ += static_cast<std::uint64_t>(sent);
+        left_ -= static_cast<std::uint64_t>(sent);
+        if (written_ != nullptr) *written_ += static_cast<std::uint64_t>(sent);
+        if (left_ == 0) return 0;
+    }
+    return again;
+}
+
 void write_vector_operation::skip(std::size_t sent_bytes) noexcept {
     offset_ += sent_bytes;
     while (!parts_.empty() && offset_ >= parts_.front().size()) {

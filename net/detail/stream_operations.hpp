@@ -6,6 +6,7 @@
 #include <cove/net/detail/socket_operation.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -129,6 +130,34 @@ private:
     std::span<const std::string_view> parts_;  // what is left; of the first one, from offset_ on
     std::size_t offset_ = 0;
     std::size_t* written_;
+};
+
+class [[nodiscard]] send_file_operation final : public socket_operation<send_file_operation, void> {
+public:
+    // Part of it may be done before its end: see select.
+    static constexpr bool selectable = false;
+
+    send_file_operation(descriptor& socket, int file_fd, std::uint64_t offset, std::uint64_t size_bytes,
+                        std::uint64_t* written) noexcept
+        : socket_operation(socket, direction::write),
+          file_(file_fd),
+          offset_(offset),
+          left_(size_bytes),
+          written_(written) {
+        if (written_ != nullptr) *written_ = 0;
+    }
+
+    bool await_ready() const noexcept { return left_ == 0; }
+    void give(long) const noexcept {}
+
+private:
+    const char* name() const noexcept override { return "send_file"; }
+    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+
+    int file_;
+    std::uint64_t offset_;
+    std::uint64_t left_;
+    std::uint64_t* written_;
 };
 
 }  // namespace cove::detail
