@@ -14,7 +14,8 @@ namespace cove {
 
 namespace detail {
 class receive_operation;
-}
+class load;
+}  // namespace detail
 
 // Some received bytes. Move-only; gives its memory back to the pool of the thread that destroys it.
 class buffer {
@@ -60,6 +61,7 @@ public:
 
 private:
     friend class detail::receive_operation;
+    friend class detail::load;
 
     buffer(char* block, std::size_t size_bytes) noexcept : block_(block), size_(size_bytes) {}
 

@@ -98,8 +98,8 @@ public:
 
     // Writes bytes of an open file, from an offset on, without copying them into the program. The file's own position does
     // not matter and stays as it is.
-    // Throws: errc::end_of_stream when the file ends before that; EINVAL for what is no file with pages, such as a socket;
-    // EBADF; EIO. Cancellation and errors: some of the bytes may have been sent; `written`, kept up to date all along, says
+    // Throws: errc::end_of_stream when the file ends before that; EINVAL or ESPIPE for what is no file, such as
+    // a socket; EBADF; EIO. Cancellation and errors: some of the bytes may have been sent; `written`, kept up to date all along, says
     // how many. Concurrency: what the system does not have in memory is read from the disk while the loop's thread waits, up
     // to a megabyte before other coroutines have a turn; offload() a readahead(2) first where that is too long.
     // Lifetime: the descriptor must stay open during the await. See sendfile(2).
@@ -146,6 +146,8 @@ public:
     int native_handle() const noexcept { return socket_.number(); }
 
 private:
+    friend task<> pass_through(tcp_stream& from, tcp_stream& to, std::uint64_t& passed);
+
     descriptor socket_;
 };
 

@@ -15,13 +15,14 @@ fail() {
     exit 1
 }
 
-# Starts a server on a port of the kernel's choice and waits for the line that names it.
+# Starts a server on a port of the kernel's choice and waits for the line that names it; more can be read from $output.
 serve() {
     mkfifo "$folder/$1.out"
-    "$examples/$1" 127.0.0.1:0 >"$folder/$1.out" &
+    "$examples/$1" 127.0.0.1:0 "${@:2}" >"$folder/$1.out" &
     server=$!
     servers+=("$server")
-    read -r -t 20 line <"$folder/$1.out"
+    exec {output}<"$folder/$1.out"
+    read -r -t 20 line <&"$output"
     port=${line##*:}
 }
 stop_in_order() {
@@ -37,7 +38,25 @@ cmp "$folder/sent" "$folder/echoed" || fail "echo of three megabytes"
 for i in $(seq 50); do printf 'client %d\n' "$i" | timeout 60 nc -N 127.0.0.1 "$port" >"$folder/client$i" & clients[i]=$!; done
 for i in $(seq 50); do wait "${clients[i]}"; grep -qx "client $i" "$folder/client$i" || fail "echo of client $i"; done
 "$examples/port_probe" 127.0.0.1 "$port" "$port" | grep -q "127.0.0.1:$port is open" || fail "port_probe"
+
+echo_server=$server echo_port=$port
+serve proxy "127.0.0.1:$echo_port"
+proxy_says() { read -r -t 20 said <&"$output" && [[ $said == *": $1" ]] || fail "proxy: said '$said', not '$1'"; }
+[ "$(printf 'hi\n' | timeout 20 nc -N 127.0.0.1 "$port")" = hi ] || fail "echo through the proxy"
+proxy_says "3 bytes to, 3 bytes fro, finished"
+timeout 60 nc -N 127.0.0.1 "$port" <"$folder/sent" >"$folder/proxied"
+cmp "$folder/sent" "$folder/proxied" || fail "three megabytes through the proxy"
+proxy_says "3000000 bytes to, 3000000 bytes fro, finished"
+for i in $(seq 50); do printf 'client %d\n' "$i" | timeout 60 nc -N 127.0.0.1 "$port" >"$folder/client$i" & clients[i]=$!; done
+for i in $(seq 50); do wait "${clients[i]}"; grep -qx "client $i" "$folder/client$i" || fail "proxied echo of client $i"; done
+for i in $(seq 50); do read -r -t 20 said <&"$output" || fail "proxy: said nothing of client $i"; done
+proxy=$server server=$echo_server
 stop_in_order echo_server
+timeout 20 nc -N 127.0.0.1 "$port" </dev/null >/dev/null 2>&1 || true
+proxy_says "0 bytes to, 0 bytes fro, connect 127.0.0.1:$echo_port: Connection refused"
+server=$proxy
+stop_in_order proxy
+port=$echo_port
 ("$examples/port_probe" 127.0.0.1 "$port" "$port" || true) | grep -qx "0 open" || fail "port_probe of a closed port"
 ("$examples/echo_server" 127.0.0.1:99999 2>&1 || true) | grep -q "the port is above 65535" || fail "a wrong address"
 

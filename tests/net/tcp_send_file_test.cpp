@@ -59,7 +59,7 @@ TEST_CASE("any part of a file arrives whole, and its position stays") {
     const file_of file(bytes);
     const auto position = ::lseek(file.fd(), 0, SEEK_CUR);
     test::within([&]() -> task<> {
-        for (const std::size_t offset : {0, 1, 4095, 4096, 99'999, 100'000}) {
+        for (const std::size_t offset : {0U, 1U, 4095U, 4096U, 99'999U, 100'000U}) {
             test::stream_pair pair = co_await test::connected_pair();
             std::uint64_t written = 77;
             co_await send_and_finish(pair.left, file.fd(), offset, bytes.size() - offset, written);

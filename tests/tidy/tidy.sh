@@ -33,7 +33,7 @@ for source in $sources $(ls runtime/*.hpp net/*.hpp net/sim/*.hpp); do
     case $source in net/sim/*) floor=sim ;; *) floor=${source%%/*} ;; esac
     ls tests/$floor/ | grep -qE "^($unit|[a-z_]*_?$unit|${unit}_[a-z_]*)_test.cpp$" ||
         case $unit in
-            tcp | stream_operations | socket_operation | kernel | inbox | execution) ;; # tested through tcp_*, linux_kernel, loop_handle, task
+            tcp | stream_operations | pass_operations | socket_operation | kernel | inbox | execution) ;; # tested through tcp_*, linux_kernel, loop_handle, pass_through, task
             attributes) ;; # by lifetimes.sh
             calls | kernel_events | kernel_pipes | endpoint | poller | socket_options | tcp_arrival | tcp_socket | tcp_stack) ;; # by sim/conformance_*
             command | plan) ;; # by the scenarios
