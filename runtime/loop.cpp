@@ -39,20 +39,18 @@ loop& loop::current() noexcept {
 loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
-void loop::begin_turn() {
+std::size_t loop::turn() {
     inbox_->tally.turns.add(1);
     if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
     snapshot_.splice_back(ready_);
-}
-
-bool loop::run_next() noexcept {
-    runnable* item = snapshot_.pop_front();
-    if (item == nullptr) return false;
-    budget_ = budget_per_resume;
-    ++resumed_since_poll_;
-    inbox_->tally.resumes.add(1);
-    item->run();
-    return true;
+    std::size_t resumed = 0;
+    for (; runnable* item = snapshot_.pop_front(); ++resumed) {
+        budget_ = budget_per_resume;
+        item->run();
+    }
+    resumed_since_poll_ += resumed;
+    inbox_->tally.resumes.add(resumed);
+    return resumed;
 }
 
 void loop::poll() {

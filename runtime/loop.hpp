@@ -20,6 +20,7 @@
 #include <cove/runtime/wait_queue.hpp>
 #include <cove/runtime/waiter.hpp>
 
+#include <cstddef>
 #include <string>
 
 namespace cove {
@@ -54,18 +55,10 @@ public:
         loop* outer_;
     };
 
-    // Makes one turn: waits for something to do if there is nothing, and does what is ready. Throws deadlock_error when
-    // everything waits and nothing can ever wake it, and std::system_error when the kernel refuses to wait.
-    void turn() {
-        begin_turn();
-        while (run_next()) {
-        }
-    }
-
-    // A turn by its parts, for those who want to look on, or to interfere, between one coroutine and the next: takes the
-    // snapshot, and runs the first of what is left of it; false: nothing is left.
-    void begin_turn();
-    bool run_next() noexcept;
+    // Makes one turn: waits for something to do if there is nothing, and does what is ready. Returns how many items that was.
+    // Throws deadlock_error when everything waits and nothing can ever wake it, and std::system_error when the kernel refuses
+    // to wait.
+    std::size_t turn();
 
     // Puts an item at the back of the ready queue.
     void make_ready(runnable& item) noexcept { ready_.push_back(item); }
@@ -113,7 +106,7 @@ private:
     detail::intrusive_list<runnable, detail::ready_tag> ready_;
     detail::intrusive_list<runnable, detail::ready_tag> snapshot_;
     unsigned budget_ = 0;
-    unsigned resumed_since_poll_ = 0;
+    std::size_t resumed_since_poll_ = 0;
     duration busy_poll_ = duration::zero();
     bool was_busy_ = false;  // the last wait was a short one
     detail::timer_wheel timers_;

@@ -11,7 +11,7 @@ bool run_main(task<> body, const run_options& options) {
     stepped_run here(options.os != nullptr ? *options.os : kernel::current(), options.stop_on_signals);
     here.loop().set_busy_poll(options.busy_poll);
     here.start([&body] { return std::move(body); });
-    while (!here.has_ended()) here.turn();
+    here.turn_to_end();
     return here.finish();
 }
 

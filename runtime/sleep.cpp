@@ -19,9 +19,18 @@ bool timed_wait::start(promise_base& frame) noexcept {
 }
 
 std::string timed_wait::describe() const {
-    if (deadline_ == time_point::min()) return "yield";
+    if (deadline_ == time_point::min()) return "sleep";
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(own_loop().time_until(deadline_));
     return text({"sleep, ", left.count(), " ms left"});
 }
+
+bool yield_operation::start(promise_base& frame) noexcept {
+    if (!may_wait(frame)) return false;
+    suspend(frame);
+    finish();
+    return true;
+}
+
+std::string yield_operation::describe() const { return "yield"; }
 
 }  // namespace cove::detail

@@ -48,6 +48,21 @@ public:
     void await_resume() const { throw_if_canceled(); }
 };
 
+class [[nodiscard]] yield_operation final : public waiter {
+public:
+    bool await_ready() const noexcept { return false; }
+    template <cove_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return start(awaiting.promise());
+    }
+    void await_resume() const { throw_if_canceled(); }
+    std::string describe() const override;
+
+private:
+    bool start(promise_base& frame) noexcept;
+    bool withdraw() noexcept override { return true; }
+};
+
 }  // namespace detail
 
 // Suspends for at least length; never less, and as little more as the system's timers allow (some 50 us). For zero or
@@ -62,6 +77,6 @@ detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> length) noe
 inline detail::sleep_operation sleep_until(time_point deadline) noexcept { return detail::sleep_operation(deadline); }
 
 // Goes to the back of the ready queue: everything that is ready now runs before it returns. Cancellation: throws.
-inline detail::sleep_operation yield() noexcept { return detail::sleep_operation(duration::zero()); }
+inline detail::yield_operation yield() noexcept { return {}; }
 
 }  // namespace cove

@@ -38,10 +38,12 @@ stepped_run::~stepped_run() {
 
 std::size_t stepped_run::turn() {
     const loop::running_guard guard(loop_);
-    std::size_t resumed = 0;
-    loop_.begin_turn();
-    while (loop_.run_next()) ++resumed;
-    return resumed;
+    return loop_.turn();
+}
+
+void stepped_run::turn_to_end() {
+    const loop::running_guard guard(loop_);
+    while (!has_ended()) loop_.turn();
 }
 
 void stepped_run::stop(const cancel_reason& why) noexcept {

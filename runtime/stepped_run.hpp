@@ -31,6 +31,9 @@ public:
     // Makes one turn of the loop, which throws what loop::turn() throws. Returns how many coroutines it has resumed.
     std::size_t turn();
 
+    // Makes turns until the main task has ended.
+    void turn_to_end();
+
     bool has_ended() const noexcept { return main_->size() == 0; }
 
     // Does what a signal does: cancels the main task, and watches for signals no more, so that the next one does what it did

@@ -13,16 +13,31 @@ thread_local closer at_thread_exit;
 
 }  // namespace
 
-void frame_recycler::close_at_thread_exit() noexcept {
-    at_thread_exit.armed = true;
-    closed_at_thread_exit_ = true;
-}
-
 void* frame_recycler::allocate_from_heap(std::size_t size_bytes) {
     const std::size_t index = size_class(size_bytes);
     void* frame = ::operator new(index < class_count ? class_size(index) : size_bytes);
-    ++live_;
+    ++from_heap_;
     return frame;
+}
+
+// What is too large or too much to be kept; and the first one of a thread, which is.
+void frame_recycler::free_seldom(void* frame, std::size_t index) noexcept {
+    if (index < class_count && !closed_at_thread_exit_) {
+        at_thread_exit.armed = true;
+        closed_at_thread_exit_ = true;
+        cached_bytes_limit_ = cached_bytes_max;
+        cache(frame, index);
+        return;
+    }
+    ::operator delete(frame);
+    --from_heap_;
+}
+
+long frame_recycler::live() const noexcept {
+    long count = from_heap_;
+    for (const link* list : free_)
+        for (const link* frame = list; frame != nullptr; frame = frame->next) --count;
+    return count;
 }
 
 void frame_recycler::free_cached() noexcept {
@@ -30,6 +45,7 @@ void frame_recycler::free_cached() noexcept {
         while (link* frame = list) {
             list = frame->next;
             ::operator delete(frame);
+            --from_heap_;
         }
     }
     cached_bytes_ = 0;
@@ -37,7 +53,7 @@ void frame_recycler::free_cached() noexcept {
 
 void frame_recycler::close() noexcept {
     free_cached();
-    cached_bytes_ = cached_bytes_max;  // it counts as full from now on
+    cached_bytes_limit_ = 0;
 }
 
 }  // namespace cove::detail

@@ -26,25 +26,21 @@ public:
         link* frame = free_[index];
         free_[index] = frame->next;
         cached_bytes_ -= class_size(index);
-        ++live_;
         return frame;
     }
 
     // Gives storage back; a frame that was allocated on another thread stays on this one.
     void free(void* frame, std::size_t size_bytes) noexcept {
-        --live_;
         const std::size_t index = size_class(size_bytes);
-        if (index >= class_count || cached_bytes_ >= cached_bytes_max) {
-            ::operator delete(frame);
-            return;
-        }
-        if (!closed_at_thread_exit_) close_at_thread_exit();
-        cached_bytes_ += class_size(index);
-        free_[index] = ::new (frame) link{free_[index]};
+        if (index >= class_count || cached_bytes_ >= cached_bytes_limit_)
+            free_seldom(frame, index);
+        else
+            cache(frame, index);
     }
 
-    // How many frames this thread has allocated less those it has freed. Tests use it to prove that no frame leaks.
-    long live() const noexcept { return live_; }
+    // How many frames this thread has allocated less those it has freed, counted by a walk over the cached ones. Tests use
+    // it to prove that no frame leaks.
+    long live() const noexcept;
 
     // Gives what is cached back to the heap.
     void free_cached() noexcept;
@@ -69,12 +65,18 @@ private:
     static constexpr std::size_t size_class(std::size_t size_bytes) noexcept { return (size_bytes + 7) / class_bytes; }
     static constexpr std::size_t class_size(std::size_t index) noexcept { return index * class_bytes + 8; }
 
+    void cache(void* frame, std::size_t index) noexcept {
+        cached_bytes_ += class_size(index);
+        free_[index] = ::new (frame) link{free_[index]};
+    }
+
     void* allocate_from_heap(std::size_t size_bytes);
-    void close_at_thread_exit() noexcept;
+    void free_seldom(void* frame, std::size_t index) noexcept;
 
     link* free_[class_count + 1] = {};
     std::size_t cached_bytes_ = 0;
-    long live_ = 0;
+    std::size_t cached_bytes_limit_ = 0;  // until the thread's end is seen to, and after it
+    long from_heap_ = 0;                  // how many frames were, and have not been given back to it
     bool closed_at_thread_exit_ = false;
 };
 

@@ -38,9 +38,9 @@ struct slot {
     int fd = -1;
     std::uint32_t index = 0;
     std::uint32_t generation = 0;
+    bool readable = true;  // optimistic until the first EAGAIN
+    bool writable = true;
     bool registered : 1 = false;
-    bool readable : 1 = true;  // optimistic until the first EAGAIN
-    bool writable : 1 = true;
     bool read_ended : 1 = false;  // hang-up, error or urgent data was seen: no further edge may come
     bool write_ended : 1 = false;
 
