@@ -142,11 +142,13 @@ void block_pool::give_back_cold(block& old) noexcept {
 
 }  // namespace
 
-char* buffer::take_block() { return pool.take()->bytes(); }
+[[gnu::hot]] char* buffer::take_block() { return pool.take()->bytes(); }
 
-void buffer::fill(char* bytes, std::size_t size_bytes) noexcept { pool.fill(block::of(bytes), size_bytes); }
+[[gnu::hot]] void buffer::fill(char* bytes, std::size_t size_bytes) noexcept {
+    pool.fill(block::of(bytes), size_bytes);
+}
 
-void buffer::give_back(char* bytes) noexcept { pool.give_back(block::of(bytes)); }
+[[gnu::hot]] void buffer::give_back(char* bytes) noexcept { pool.give_back(block::of(bytes)); }
 
 void buffer::free_cached() noexcept { pool.clear(); }
 

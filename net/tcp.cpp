@@ -1,5 +1,6 @@
 #include <cove/net/tcp.hpp>
 
+#include <cove/net/detail/socket_attempt.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/timeout.hpp>
 
@@ -195,6 +196,9 @@ std::string accept_operation::subject() const {
     const address local = number() < 0 ? address() : local_address_of(kernel::current(), number());
     return local.size() > 0 ? local.to_string() : std::string();
 }
+
+template class socket_operation<connect_operation, tcp_stream>;
+template class socket_operation<accept_operation, tcp_stream>;
 
 }  // namespace detail
 }  // namespace cove

@@ -204,9 +204,10 @@ public:
     tcp_stream give(long) noexcept { return tcp_stream(std::move(socket_)); }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "connect"; }
     bool begin(promise_base& frame);
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
     std::string subject() const override { return peer_.to_string(); }
 
     address peer_;
@@ -220,8 +221,9 @@ public:
     tcp_stream give(long accepted) noexcept { return tcp_stream(descriptor(static_cast<int>(accepted))); }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "accept"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
     std::string subject() const override;
 };
 

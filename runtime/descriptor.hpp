@@ -41,7 +41,7 @@ public:
     void expect_room() noexcept;
 
 private:
-    friend class io_operation;
+    friend class io_waiter;
     friend class detail::reactor;
 
     // Returns its place in the running loop's reactor, attaching it first if need be. Throws std::bad_alloc.

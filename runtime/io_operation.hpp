@@ -11,98 +11,101 @@
 //      neither be lost by a cancellation nor be overtaken by one;
 //   7. on EAGAIN (somebody was faster, or the event was spurious): back to waiting;
 //   8. otherwise the coroutine is resumed and await_resume() gives the result.
+//
+// What is tried is known where an operation is compiled, so that as few calls as can be stand between the loop and the system
+// call. Right after one each return is slow, because the kernel has overwritten the processor's memory of where calls return to.
 
 #pragma once
 
-#include <cove/runtime/descriptor.hpp>
-#include <cove/runtime/error.hpp>
-#include <cove/runtime/waiter.hpp>
+#include <cove/runtime/io_waiter.hpp>
+#include <cove/runtime/loop.hpp>
 
+#include <cerrno>
 #include <coroutine>
-#include <system_error>
 
 namespace cove {
 
-using detail::direction;
+template <class Operation>
+[[gnu::always_inline]] inline long io_waiter::try_now(Operation& self, detail::slot& slot) noexcept {
+    bool drained = false;
+    long result = 0;
+    do result = self.try_once(slot.home->os(), slot.fd, drained);
+    while (result == -EINTR);
+    if (result == -EAGAIN)
+        slot.clear(self.direction_);
+    else if (drained)
+        slot.clear_after_short(self.direction_);
+    return result;
+}
 
-class io_operation : public waiter {
+// Returns the descriptor's slot; null, and the outcome says why, where there can be none.
+[[gnu::always_inline]] inline detail::slot* io_waiter::find_slot(detail::reactor& reactor) {
+    if (is_on_ == on::owned && target_->slot_ != nullptr && target_->slot_->home == &reactor) return target_->slot_;
+    return find_slot_elsewhere(reactor);
+}
+
+template <class Operation>
+[[gnu::always_inline]] inline bool io_waiter::start_as(Operation& self, detail::promise_base& frame) {
+    if (!self.may_wait(frame)) return false;
+    loop& running = frame.scope->own_loop();
+    detail::slot* const found = self.find_slot(running.reactor());
+    if (found == nullptr) return false;
+    detail::slot& slot = *found;
+    if (slot.place(self.direction_) != nullptr) {
+        self.outcome_ = detail::raw(errc::busy);
+        return false;
+    }
+    if (!slot.ready(self.direction_)) return self.wait_in(slot, frame);
+    // Ready, but this coroutine has had its share: it is tried when its turn comes again.
+    if (!running.spend_budget()) return self.requeue_in(slot, frame);
+    self.set_outcome(try_now(self, slot));
+    if (self.outcome_ == -EAGAIN) return self.wait_in(slot, frame);
+    if (self.outcome_ == again) return self.requeue_in(slot, frame);
+    return false;
+}
+
+template <class Operation>
+[[gnu::always_inline]] inline bool io_waiter::attempt_as(Operation& self) noexcept {
+    if (self.is_on_ != on::slot) return true;  // abandoned: the outcome is known
+    detail::slot& slot = *self.slot_;
+    if (!slot.ready(self.direction_)) return false;
+    self.set_outcome(try_now(self, slot));
+    if (self.outcome_ == again) {
+        self.wake();
+        return false;
+    }
+    if (self.outcome_ == -EAGAIN) {
+        self.set_outcome(slot.armed() ? 0 : slot.home->arm(slot, self.direction_));
+        if (self.outcome_ >= 0) return false;
+    }
+    self.leave_slot();
+    return true;
+}
+
+template <class Operation>
+[[gnu::always_inline]] inline void io_waiter::run_as(Operation& self) noexcept {
+    if (!self.waiting() || attempt_as(self)) self.go_on();
+}
+
+// An operation, final, of your own. Operation has
+//   const char* name() const noexcept          what it is called in messages and stacks
+//   long try_once(kernel& os, int fd, bool& drained) noexcept
+//       makes the system call once: returns zero or more, or -errno; sets drained if it moved less than there was room for,
+//       so that the next call would say EAGAIN
+//   await_resume()                             which gives what outcome() stands for, or calls throw_outcome()
+template <class Operation>
+class io_operation : public io_waiter {
 public:
-    bool await_ready() const noexcept { return false; }
-
     template <detail::cove_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-        return start(awaiting.promise());
+        return start_as(static_cast<Operation&>(*this), awaiting.promise());
     }
-
-    std::string describe() const override;
-
-    // For the reactor: the descriptor was closed, or cannot be waited for.
-    void abandon(long outcome) noexcept;
 
 protected:
-    io_operation(descriptor& target, direction d) noexcept : direction_(d), is_on_(on::owned), target_(&target) {}
-    // On a descriptor that cove does not own.
-    io_operation(int borrowed_fd, direction d) noexcept : direction_(d), is_on_(on::borrowed), borrowed_(borrowed_fd) {}
-    io_operation(const io_operation& other) noexcept;
-    ~io_operation() {
-        if (is_on_ == on::slot) leave_slot();
-    }
-
-    // Steps 1 to 4. Returns whether the coroutine has to suspend.
-    bool start(detail::promise_base& frame);
-
-    // As start(), for an operation that has made its first system call itself and was told to wait.
-    bool start_waiting(detail::promise_base& frame);
-
-    // Returns the raw outcome: zero or more, or negative for an error (-errno, or detail::raw(errc)). Throws `canceled`.
-    long outcome() const {
-        throw_if_canceled();
-        return outcome_;
-    }
-    void set_outcome(long outcome) noexcept { outcome_ = static_cast<int>(outcome); }
-
-    // Throws the error that the outcome stands for, naming the operation and its subject.
-    [[noreturn]] void throw_outcome() const;
-
-    // What try_once() answers to be called again after everybody else has had a turn.
-    static constexpr long again = -detail::own_error_base;
-
-    // What the operation is called in messages and stacks.
-    virtual const char* name() const noexcept = 0;
-
-    direction what_for() const noexcept { return direction_; }
-
-    // The descriptor's number, for messages; -1 once it is closed.
-    int number() const noexcept;
-
-    // Names what the operation is on, for error messages: "127.0.0.1:8080", or "fd 7" where nothing better is known.
-    virtual std::string subject() const;
+    using io_waiter::io_waiter;
 
 private:
-    // Makes the system call once: returns zero or more, or -errno. Sets drained if it moved less than there was room
-    // for, so that the next call would say EAGAIN.
-    virtual long try_once(kernel& os, int fd, bool& drained) noexcept = 0;
-
-    detail::slot* find_slot(detail::reactor& reactor);
-    bool wait_in(detail::slot& slot, detail::promise_base& frame);
-    bool requeue_in(detail::slot& slot, detail::promise_base& frame) noexcept;
-    long try_now(detail::slot& slot) noexcept;
-    void enter_slot(detail::slot& slot) noexcept;
-    void leave_slot() noexcept;
-    void stand_on_target(const detail::slot& left) noexcept;
-    bool attempt() noexcept final;
-    bool withdraw() noexcept final;
-
-    // In this order the small ones fill up what is left of waiter's last word. An int is enough: no call moves more bytes.
-    enum class on : unsigned char { nothing, owned, borrowed, slot };
-    direction direction_;
-    on is_on_;
-    int outcome_ = 0;
-    union {
-        descriptor* target_;  // owned
-        int borrowed_;
-        detail::slot* slot_;  // while it waits: a stream may be moved meanwhile
-    };
+    void run() noexcept override { run_as(static_cast<Operation&>(*this)); }
 };
 
 }  // namespace cove

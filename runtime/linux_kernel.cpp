@@ -145,8 +145,10 @@ public:
     int get_option(int fd, int level, int name, void* value, unsigned* size) noexcept override {
         return or_errno(::getsockopt(fd, level, name, value, size));
     }
-    long receive(int fd, void* data, std::size_t size) noexcept override { return or_errno(::recv(fd, data, size, 0)); }
-    long send(int fd, const void* data, std::size_t size) noexcept override {
+    [[gnu::hot]] long receive(int fd, void* data, std::size_t size) noexcept override {
+        return or_errno(::recv(fd, data, size, 0));
+    }
+    [[gnu::hot]] long send(int fd, const void* data, std::size_t size) noexcept override {
         return or_errno(::send(fd, data, size, MSG_NOSIGNAL));
     }
     long send_message(int fd, const msghdr& message) noexcept override {
@@ -180,7 +182,7 @@ public:
         asked.data.u64 = event.data;
         return or_errno(::epoll_ctl(poller, static_cast<int>(what), fd, &asked));
     }
-    int wait(int poller, readiness_event* events, int events_max, duration timeout) noexcept override {
+    [[gnu::hot]] int wait(int poller, readiness_event* events, int events_max, duration timeout) noexcept override {
         constexpr int batch_max = 256;
         epoll_event batch[batch_max];
         const int count = wait_native(poller, batch, std::min(events_max, batch_max), timeout);

@@ -39,7 +39,7 @@ loop& loop::current() noexcept {
 loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
-std::size_t loop::turn() {
+[[gnu::hot]] std::size_t loop::turn() {
     inbox_->tally.turns.add(1);
     if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
     snapshot_.splice_back(ready_);
@@ -53,7 +53,7 @@ std::size_t loop::turn() {
     return resumed;
 }
 
-void loop::poll() {
+[[gnu::hot]] void loop::poll() {
     duration timeout = duration::zero();
     if (ready_.empty()) {
         const time_point wake = timers_.next_wake();

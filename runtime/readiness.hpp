@@ -9,7 +9,7 @@ namespace cove {
 
 namespace detail {
 
-class [[nodiscard]] readiness_operation final : public io_operation {
+class [[nodiscard]] readiness_operation final : public io_operation<readiness_operation> {
 public:
     readiness_operation(int fd, direction d) noexcept : io_operation(fd, d) {}
     void await_resume() const;
@@ -17,7 +17,8 @@ public:
 
 private:
     const char* name() const noexcept override { return what_for() == direction::read ? "readable" : "writable"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    friend io_waiter;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 };
 
 }  // namespace detail

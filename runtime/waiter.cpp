@@ -6,7 +6,7 @@
 
 namespace cove {
 
-void waiter::wake() noexcept {
+[[gnu::hot]] void waiter::wake() noexcept {
     if (!runnable::linked()) own_loop().make_ready(*this);
 }
 
@@ -19,15 +19,6 @@ void waiter::cancel() noexcept {
     if (state_ != state::waiting || !withdraw()) return;
     state_ = state::canceled;
     wake();
-}
-
-void waiter::run() noexcept {
-    if (state_ == state::waiting) {
-        if (!attempt()) return;
-        state_ = state::finished;
-    }
-    list_node<detail::scope_tag>::unlink();
-    detail::resume(*frame_);
 }
 
 void waiter::throw_canceled() const { throw canceled(frame_->scope->reason()); }

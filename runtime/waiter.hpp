@@ -74,6 +74,13 @@ protected:
     }
     [[noreturn]] void throw_canceled() const;
 
+    // What run() ends with: the wait is over, and the coroutine goes on.
+    void go_on() noexcept {
+        if (state_ == state::waiting) state_ = state::finished;
+        list_node<detail::scope_tag>::unlink();
+        detail::resume(*frame_);
+    }
+
     inline loop& own_loop() const noexcept;
 
 private:
@@ -86,7 +93,9 @@ private:
     // Takes the operation out of what it waits for. Returns false if it cannot be canceled and goes on waiting.
     virtual bool withdraw() noexcept = 0;
 
-    void run() noexcept final;
+    void run() noexcept override {
+        if (state_ != state::waiting || attempt()) go_on();
+    }
     void cancel() noexcept;
 
     detail::promise_base* frame_ = nullptr;

@@ -1,5 +1,6 @@
 #include <cove/net/detail/pass_operations.hpp>
 
+#include <cove/net/detail/socket_attempt.hpp>
 #include <cove/runtime/loop.hpp>
 
 #include <cerrno>
@@ -81,5 +82,8 @@ long give_operation::try_once(kernel& os, int fd, bool&) noexcept {
     } while (!given_.empty());
     return 0;
 }
+
+template class socket_operation<take_operation, bool>;
+template class socket_operation<give_operation, void>;
 
 }  // namespace cove::detail

@@ -50,8 +50,9 @@ public:
     bool give(long taken) const noexcept { return taken > 0; }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "pass_through from"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override { return into_.take(os, fd, drained); }
+    long try_once(kernel& os, int fd, bool& drained) noexcept { return into_.take(os, fd, drained); }
 
     load& into_;
 };
@@ -66,8 +67,9 @@ public:
     void give(long) const noexcept {}
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "pass_through to"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     load& given_;
     std::uint64_t& passed_;

@@ -4,7 +4,7 @@
 
 #include <cove/net/address.hpp>
 #include <cove/runtime/error.hpp>
-#include <cove/runtime/io_operation.hpp>
+#include <cove/runtime/io_waiter.hpp>
 #include <cove/runtime/result.hpp>
 
 #include <type_traits>
@@ -15,11 +15,17 @@ namespace cove::detail {
 address local_address_of(kernel& os, int fd) noexcept;
 address peer_address_of(kernel& os, int fd) noexcept;
 
-// Makes a socket operation's non-negative outcome a Value by Operation::give(), and a negative one the error that
+// Tried as a final class: whoever defines an Operation instantiates this by socket_attempt.hpp, and befriends io_waiter.
+// Makes the operation's non-negative outcome a Value by Operation::give(), and a negative one the error that
 // await_resume() throws or as_result() returns.
 template <class Operation, class Value>
-class socket_operation : public io_operation {
+class socket_operation : public io_waiter {
 public:
+    template <cove_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) {
+        return start(awaiting.promise());
+    }
+
     Value await_resume() {
         const long done = outcome();
         if (done < 0) throw_outcome();
@@ -36,13 +42,16 @@ public:
     }
 
 protected:
-    using io_operation::io_operation;
+    using io_waiter::io_waiter;
 
 private:
+    bool start(promise_base& frame);
+    void run() noexcept override;
+
     // The peer's address is asked for only when an error has to name it.
     std::string subject() const override {
         const address peer = number() < 0 ? address() : peer_address_of(kernel::current(), number());
-        return peer.size() > 0 ? peer.to_string() : io_operation::subject();
+        return peer.size() > 0 ? peer.to_string() : io_waiter::subject();
     }
 };
 

@@ -1,5 +1,7 @@
 #include <cove/net/detail/stream_operations.hpp>
 
+#include <cove/net/detail/socket_attempt.hpp>
+
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -33,13 +35,14 @@ address peer_address_of(kernel& os, int fd) noexcept {
     return ask([&](sockaddr* native, unsigned* size) { return os.peer_address(fd, native, size); });
 }
 
-long read_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
+// Here and below: what is known here is built into run() and start().
+[[gnu::always_inline]] inline long read_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
     const long count = os.receive(fd, data_, size_);
     drained = count > 0 && static_cast<std::size_t>(count) < size_;
     return count;
 }
 
-long read_exactly_operation::try_once(kernel& os, int fd, bool&) noexcept {
+[[gnu::always_inline]] inline long read_exactly_operation::try_once(kernel& os, int fd, bool&) noexcept {
     for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
         const long count = os.receive(fd, data_ + done_, size_ - done_);
         if (count == 0) return raw(errc::end_of_stream);
@@ -52,7 +55,7 @@ long read_exactly_operation::try_once(kernel& os, int fd, bool&) noexcept {
     return again;
 }
 
-long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
+[[gnu::always_inline]] inline long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
     char* block = nullptr;
     try {
         block = buffer::take_block();
@@ -70,7 +73,7 @@ long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
     return count;
 }
 
-long write_operation::try_once(kernel& os, int fd, bool&) noexcept {
+[[gnu::always_inline]] inline long write_operation::try_once(kernel& os, int fd, bool&) noexcept {
     // After a part it is tried once more, for the EAGAIN: only then does the kernel promise an edge.
     for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
         const long count = os.send(fd, data_.data(), data_.size());
@@ -83,11 +86,11 @@ long write_operation::try_once(kernel& os, int fd, bool&) noexcept {
     return again;
 }
 
-long write_some_operation::try_once(kernel& os, int fd, bool&) noexcept {
+[[gnu::always_inline]] inline long write_some_operation::try_once(kernel& os, int fd, bool&) noexcept {
     return os.send(fd, data_.data(), data_.size());
 }
 
-long write_vector_operation::try_once(kernel& os, int fd, bool&) noexcept {
+[[gnu::always_inline]] inline long write_vector_operation::try_once(kernel& os, int fd, bool&) noexcept {
     for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
         iovec pieces[parts_per_call];
         std::size_t count = 0;
@@ -109,7 +112,7 @@ long write_vector_operation::try_once(kernel& os, int fd, bool&) noexcept {
     return again;
 }
 
-long send_file_operation::try_once(kernel& os, int fd, bool&) noexcept {
+[[gnu::always_inline]] inline long send_file_operation::try_once(kernel& os, int fd, bool&) noexcept {
     for (std::size_t this_turn = 0; this_turn < bytes_per_turn;) {
         const long sent = os.send_file(fd, file_, offset_, std::min<std::uint64_t>(left_, bytes_per_turn - this_turn));
         if (sent == 0) return raw(errc::end_of_stream);
@@ -130,5 +133,13 @@ void write_vector_operation::skip(std::size_t sent_bytes) noexcept {
         parts_ = parts_.subspan(1);
     }
 }
+
+template class socket_operation<read_operation, std::size_t>;
+template class socket_operation<read_exactly_operation, void>;
+template class socket_operation<receive_operation, buffer>;
+template class socket_operation<write_operation, void>;
+template class socket_operation<write_some_operation, std::size_t>;
+template class socket_operation<write_vector_operation, void>;
+template class socket_operation<send_file_operation, void>;
 
 }  // namespace cove::detail

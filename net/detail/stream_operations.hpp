@@ -22,8 +22,9 @@ public:
     std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "read"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     char* data_;
     std::size_t size_;
@@ -43,8 +44,9 @@ public:
     void give(long) const noexcept {}
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "read_exactly"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     char* data_;
     std::size_t size_;
@@ -65,8 +67,9 @@ public:
     }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "receive"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     char* received_ = nullptr;  // a buffer's block, once it has bytes
 };
@@ -85,8 +88,9 @@ public:
     void give(long) const noexcept {}
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "write"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     std::string_view data_;
     std::size_t* written_;
@@ -101,8 +105,9 @@ public:
     std::size_t give(long done) const noexcept { return static_cast<std::size_t>(done); }
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "write_some"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     std::string_view data_;
 };
@@ -122,8 +127,9 @@ public:
     void give(long) const noexcept {}
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "write"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
     // Moves on by what was sent, and past parts that are empty.
     void skip(std::size_t sent_bytes) noexcept;
 
@@ -151,8 +157,9 @@ public:
     void give(long) const noexcept {}
 
 private:
+    friend io_waiter;
     const char* name() const noexcept override { return "send_file"; }
-    long try_once(kernel& os, int fd, bool& drained) noexcept override;
+    long try_once(kernel& os, int fd, bool& drained) noexcept;
 
     int file_;
     std::uint64_t offset_;

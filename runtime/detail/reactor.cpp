@@ -2,7 +2,7 @@
 
 #include <cove/runtime/descriptor.hpp>
 #include <cove/runtime/error.hpp>
-#include <cove/runtime/io_operation.hpp>
+#include <cove/runtime/io_waiter.hpp>
 
 #include <cerrno>
 #include <utility>
@@ -11,7 +11,6 @@ namespace cove::detail {
 namespace {
 
 constexpr std::uint32_t wake_index = 0xffff'ffff;
-constexpr int events_max = 256;
 
 constexpr std::uint32_t ends = kernel::event_hang_up | kernel::event_error;
 // With urgent data (EPOLLPRI) a read stops short although more follows: from then on a short read proves nothing.
@@ -21,7 +20,7 @@ constexpr std::uint32_t everything =
 
 // Ends what waits for a slot. Its last waiter may return a borrowed slot, so both are read first.
 void abandon_all(slot& item, errc why) noexcept {
-    for (io_operation* waiting_one : {item.reader, item.writer})
+    for (io_waiter* waiting_one : {item.reader, item.writer})
         if (waiting_one != nullptr) waiting_one->abandon(raw(why));
 }
 
@@ -147,17 +146,16 @@ int reactor::control(kernel::registration what, const slot& item, std::uint32_t 
     return answer;
 }
 
-int reactor::poll(duration timeout) noexcept {
+[[gnu::hot]] int reactor::poll(duration timeout) noexcept {
     if (os_.fork_count() != fork_count_) misuse("a loop cannot go on in a forked child; start another one with run()");
-    readiness_event events[events_max];
-    const int count = os_.wait(poller_, events, events_max, timeout);
+    const int count = os_.wait(poller_, events_, events_max, timeout);
     if (count == -EINTR) return 0;
-    for (int i = 0; i < count; ++i) dispatch(events[i]);
+    for (int i = 0; i < count; ++i) dispatch(events_[i]);
     return count;
 }
 
 // Only marks and wakes: no coroutine runs before the whole batch has been seen, so no event can be stale within it.
-void reactor::dispatch(const readiness_event& event) noexcept {
+[[gnu::hot]] void reactor::dispatch(const readiness_event& event) noexcept {
     const auto index = static_cast<std::uint32_t>(event.data);
     if (index == wake_index) return;  // the loop looks at its inbox in every turn
     if (index >= blocks_.size() * slots_per_block) return;

@@ -19,7 +19,7 @@
 #include <vector>
 
 namespace cove {
-class io_operation;
+class io_waiter;
 }  // namespace cove
 
 namespace cove::detail {
@@ -31,10 +31,10 @@ struct slot {
     reactor* home = nullptr;
     descriptor* owner = nullptr;  // null: a borrowed descriptor
     union {
-        io_operation* reader = nullptr;
+        io_waiter* reader = nullptr;
         slot* next_free;
     };
-    io_operation* writer = nullptr;
+    io_waiter* writer = nullptr;
     int fd = -1;
     std::uint32_t index = 0;
     std::uint32_t generation = 0;
@@ -44,7 +44,7 @@ struct slot {
     bool read_ended : 1 = false;  // hang-up, error or urgent data was seen: no further edge may come
     bool write_ended : 1 = false;
 
-    io_operation*& place(direction d) noexcept { return d == direction::read ? reader : writer; }
+    io_waiter*& place(direction d) noexcept { return d == direction::read ? reader : writer; }
     bool ready(direction d) const noexcept { return d == direction::read ? readable : writable; }
 
     // Whether events of this direction come by themselves: of a borrowed descriptor each wait has to ask for its own.
@@ -98,6 +98,7 @@ public:
 
 private:
     static constexpr std::size_t slots_per_block = 64;
+    static constexpr int events_max = 256;
 
     slot& slot_at(std::size_t index) const noexcept {
         return blocks_[index / slots_per_block][index % slots_per_block];
@@ -115,7 +116,8 @@ private:
     unsigned fork_count_;
     std::vector<std::unique_ptr<slot[]>> blocks_;  // of slots, by index
     slot* first_free_ = nullptr;
-    std::vector<slot*> borrowed_;  // by descriptor number
+    std::vector<slot*> borrowed_;         // by descriptor number
+    readiness_event events_[events_max];  // of one poll
 };
 
 }  // namespace cove::detail

@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class read_byte final : public cove::io_operation {
+class read_byte final : public cove::io_operation<read_byte> {
 public:
     explicit read_byte(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
 
@@ -37,7 +37,8 @@ public:
 
 private:
     const char* name() const noexcept override { return "read"; }
-    long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
+    friend cove::io_waiter;
+    long try_once(cove::kernel& os, int fd, bool& drained) noexcept {
         char byte = 0;
         const long count = os.receive(fd, &byte, 1);
         drained = count == 0;

@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // The smallest operation that there can be: up to 16 bytes from, or one byte to, a socket.
-class transfer final : public cove::io_operation {
+class transfer final : public cove::io_operation<transfer> {
 public:
     transfer(cove::descriptor& target, cove::direction d) noexcept : io_operation(target, d) {}
 
@@ -43,7 +43,8 @@ public:
 
 private:
     const char* name() const noexcept override { return what_for() == cove::direction::read ? "read" : "write"; }
-    long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
+    friend cove::io_waiter;
+    long try_once(cove::kernel& os, int fd, bool& drained) noexcept {
         char bytes[16] = {};
         if (what_for() == cove::direction::write) return os.send(fd, bytes, 1);
         const long count = os.receive(fd, bytes, sizeof bytes);

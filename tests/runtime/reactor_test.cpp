@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class receive final : public cove::io_operation {
+class receive final : public cove::io_operation<receive> {
 public:
     explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
 
@@ -39,7 +39,8 @@ public:
 
 private:
     const char* name() const noexcept override { return "receive"; }
-    long try_once(cove::kernel& os, int fd, bool& drained) noexcept override {
+    friend cove::io_waiter;
+    long try_once(cove::kernel& os, int fd, bool& drained) noexcept {
         char bytes[64];
         const long count = os.receive(fd, bytes, sizeof bytes);
         drained = count < static_cast<long>(sizeof bytes);

@@ -56,13 +56,14 @@ private:
 };
 
 // An operation of cove's own that always has to wait.
-struct probe final : cove::io_operation {
+struct probe final : cove::io_operation<probe> {
     explicit probe(cove::descriptor& target) noexcept : io_operation(target, cove::direction::read) {}
     void await_resume() const {
         if (outcome() < 0) throw_outcome();
     }
     const char* name() const noexcept override { return "probe"; }
-    long try_once(cove::kernel&, int, bool&) noexcept override { return -EAGAIN; }
+    friend cove::io_waiter;
+    long try_once(cove::kernel&, int, bool&) noexcept { return -EAGAIN; }
 };
 
 cove::task<> waits_readable(int fd, int& told) {
