@@ -10,10 +10,6 @@
 namespace cove {
 namespace {
 
-// After one read from a connection that never runs dry, 31 more; then the others. A second's worth of one
-// connection's data is thus cut into many turns, and a turn of a thousand connections stays in the milliseconds.
-constexpr unsigned budget_per_resume = 32;
-
 // Coroutines that keep the ready queue full do not keep I/O and timers waiting for longer than this many resumes.
 constexpr unsigned resumes_per_poll = 64;
 
@@ -39,17 +35,16 @@ loop& loop::current() noexcept {
 loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
-[[gnu::hot]] std::size_t loop::turn() {
+void loop::begin_turn() {
     inbox_->tally.turns.add(1);
     if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
     snapshot_.splice_back(ready_);
+}
+
+[[gnu::hot]] std::size_t loop::turn() {
+    begin_turn();
     std::size_t resumed = 0;
-    for (; runnable* item = snapshot_.pop_front(); ++resumed) {
-        budget_ = budget_per_resume;
-        item->run();
-    }
-    resumed_since_poll_ += resumed;
-    inbox_->tally.resumes.add(resumed);
+    while (run_next()) ++resumed;
     return resumed;
 }
 
