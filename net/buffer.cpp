@@ -34,7 +34,7 @@ struct alignas(64) block {
             resident_max = kept;
     }
 };
-static_assert(sizeof(block) + buffer::capacity == block_bytes);
+static_assert(sizeof(block) + buffer::capacity <= block_bytes);
 
 // Free blocks, the last one given back first.
 class free_list {
