@@ -1,10 +1,16 @@
-// What coroutines themselves cost: awaiting, spawning, yielding.
+// What coroutines themselves cost: awaiting, spawning, yielding, and waiting in large numbers.
 
+#include <cove/runtime/event.hpp>
+#include <cove/runtime/frames.hpp>
 #include <cove/runtime/run.hpp>
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task_group.hpp>
 
 #include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <fstream>
+#include <string>
 
 namespace {
 
@@ -41,6 +47,44 @@ cove::task<> yield_loop(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 void yield_among(benchmark::State& state) { cove::run(yield_loop(state)); }
-BENCHMARK(yield_among)->Arg(1)->Arg(1000);
+BENCHMARK(yield_among)->RangeMultiplier(10)->Range(1, 1'000'000);
+
+double resident_bytes() {
+    std::ifstream rollup("/proc/self/smaps_rollup");
+    std::string name;
+    while (rollup >> name) {
+        double kib = 0;
+        if (name == "Anonymous:" && rollup >> kib) return kib * 1024;
+    }
+    return 0;
+}
+
+cove::task<> waits_for(cove::event& end) { co_await end.wait(); }
+
+// So many tasks are spawned, all come to wait, and all end: time for each, and what each holds, its frame included.
+cove::task<> alive_loop(benchmark::State& state) {
+    const auto count = state.range(0);
+    cove::free_cached_frames();
+    ::malloc_trim(0);
+    const double before = resident_bytes();
+    double held = 0;
+    for (auto _ : state) {
+        cove::event end;
+        cove::task_group group;
+        for (std::int64_t i = 0; i < count; ++i) group.spawn(waits_for(end));
+        co_await cove::yield();
+        if (held == 0) {
+            state.PauseTiming();
+            held = resident_bytes() - before;
+            state.ResumeTiming();
+        }
+        end.set();
+        co_await group.join();
+    }
+    state.SetItemsProcessed(state.iterations() * count);
+    state.counters["bytes_each"] = held / static_cast<double>(count);
+}
+void tasks_alive(benchmark::State& state) { cove::run(alive_loop(state)); }
+BENCHMARK(tasks_alive)->RangeMultiplier(10)->Range(1, 1'000'000);
 
 }  // namespace

@@ -32,7 +32,7 @@ void timer_set_and_cancel(benchmark::State& state) {
         timer.unlink();
     }
 }
-BENCHMARK(timer_set_and_cancel)->Arg(0)->Arg(1000)->Arg(1'000'000);
+BENCHMARK(timer_set_and_cancel)->Arg(0)->RangeMultiplier(10)->Range(1, 1'000'000);
 
 void timer_set_and_expire(benchmark::State& state) {
     cove::detail::timer_wheel wheel;
@@ -46,7 +46,7 @@ void timer_set_and_expire(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(timer_set_and_expire)->Arg(1000)->Arg(100'000);
+BENCHMARK(timer_set_and_expire)->RangeMultiplier(10)->Range(1, 1'000'000);
 
 cove::task<> timeout_loop(benchmark::State& state) {
     for (auto _ : state) co_await cove::timeout(5s, cove::yield());

@@ -11,7 +11,7 @@ namespace cove {
 
 // Passes on what comes from one stream to the other, until the peer of `from` has finished sending. It does not half-close
 // `to`: a proxy calls to.shutdown_write() next. Where much comes at once the bytes do not pass through the program, but
-// through a pipe of the kernel's, page by page; small amounts are copied, which is faster for them. No more is taken from
+// through a pipe of the kernel's, page by page; small amounts are copied, which takes fewer calls. No more is taken from
 // `from` before `to` has taken all of it, so that a slow reader slows the sender down; it costs up to a megabyte and two
 // descriptors while bytes wait for it, and an idle connection none.
 // Result: `passed`, kept up to date all along, counts the bytes that the socket of `to` has taken.

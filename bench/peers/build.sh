@@ -27,7 +27,7 @@ timed() { # PEER COMMAND...
 cove_library() {
     cmake -S "$peers/../.." -B "$out/library" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOVE_BUILD_TESTS=OFF \
         -DCOVE_BUILD_EXAMPLES=OFF >/dev/null
-    cmake --build "$out/library" -- --quiet
+    cmake --build "$out/library" -- --quiet >&2
     cove="-I$out/library/include"
     cove_libraries="$out/library/libcove_net.a $out/library/libcove_runtime.a -pthread"
 }
@@ -36,6 +36,7 @@ cove_servers() {
     timed cove $cxx $cove -o "$out/cove/echo" "$peers/../../examples/echo_server.cpp" $cove_libraries
     $cxx $cove -o "$out/cove/chat" "$peers/cove/chat.cpp" $cove_libraries
     $cxx $cove -o "$out/cove_busy_poll/echo" "$peers/cove/echo_busy_poll.cpp" $cove_libraries
+    $cxx $cove -o "$out/cove_with_work/echo" "$peers/cove/echo_with_work.cpp" $cove_libraries
 }
 
 hand_written() { # edge or level
@@ -97,7 +98,7 @@ for peer in ${*:-cove c_edge c_level asio_callbacks asio_coroutines libuv libeve
     rm -f "$out/$peer/"{echo,chat}
     case $peer in
         cove)
-            mkdir -p "$out/cove_busy_poll"
+            mkdir -p "$out/cove_busy_poll" "$out/cove_with_work"
             cove_servers
             ;;
         c_*) hand_written "${peer#c_}" ;;

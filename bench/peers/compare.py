@@ -207,6 +207,11 @@ def plot(results, scenario, peers, out):
     plt.close(figure)
 
 
+def save(out, results, extra):
+    with open(f"{out}/results.json", "w", encoding="utf-8") as file:
+        json.dump({"results": results, "singles": extra}, file, indent=1)
+
+
 def enter_namespace():
     """Goes on in a network namespace of its own, where the system lets us."""
     if os.environ.get("COVE_BENCH_NAMESPACE") is None:
@@ -238,13 +243,14 @@ def main():
     out = os.path.abspath(options.out)
     peers = [peer for peer in options.peers.split(",") if has(out, peer, "echo")]
     scenarios = options.scenarios.split(",")
-    results = run_rounds(out, peers, scenarios, options.rounds, options.seconds)
-
     extra = {}
     if os.path.exists(f"{out}/builds.txt"):
         with open(f"{out}/builds.txt", encoding="utf-8") as lines:
             for peer, _, seconds, _, size in map(str.split, lines):
                 extra.setdefault(peer, {}).update(compile_s=float(seconds), binary_kib=float(size) / 1024)
+    results = run_rounds(out, peers, scenarios, options.rounds, options.seconds)
+    save(out, results, extra)
+
     for peer in peers if not options.no_singles else []:
         if peer == "c_control":
             continue
@@ -268,8 +274,7 @@ def main():
     text = "\n".join(lines)
     with open(f"{out}/results.md", "w", encoding="utf-8") as file:
         file.write(text + "\n")
-    with open(f"{out}/results.json", "w", encoding="utf-8") as file:
-        json.dump({"results": results, "singles": extra}, file, indent=1)
+    save(out, results, extra)
     print(text)
 
 

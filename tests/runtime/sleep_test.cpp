@@ -9,6 +9,7 @@
 #include <cove/runtime/timeout.hpp>
 
 #include <doctest/doctest.h>
+#include <support/allocations.hpp>
 #include <support/test_kernel.hpp>
 
 #include <algorithm>
@@ -189,6 +190,24 @@ TEST_CASE("a deadline that is set while others wait changes nothing for them") {
         co_await group.join();
         CHECK(std::is_sorted(order.begin(), order.end()));
         CHECK(order.size() == 4);
+    };
+    test::run(body());
+}
+
+TEST_CASE("sleeps, and time limits whether or not they pass, allocate nothing" * doctest::skip(!test::counts_allocations)) {
+    auto body = []() -> cove::task<> {
+        long start = 0;
+        int in_time = 0;
+        for (int i = 0; i < 200; ++i) {
+            if (i == 100) start = test::allocations();
+            co_await cove::sleep_for(1ms);
+            const bool slept = co_await cove::move_on_after(5ms, cove::sleep_for(1ms));
+            const bool waited = co_await cove::move_on_after(1ms, cove::sleep_for(5ms));
+            if (slept && !waited) ++in_time;
+        }
+        const long made = test::allocations() - start;
+        CHECK(made == 0);
+        CHECK(in_time == 200);
     };
     test::run(body());
 }
