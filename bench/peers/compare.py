@@ -222,12 +222,19 @@ def enter_namespace():
         return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # lo up
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40))
-    for name, value in {"tcp_congestion_control": "cubic", "tcp_max_tw_buckets": "1000", "ip_local_port_range": "1025 19999"}.items():
-        try:
-            with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="utf-8") as setting:
-                setting.write(value)
-        except OSError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+    # Other namespaces than the first may be refused all but reno.
+    for name, values in {"tcp_congestion_control": ["cubic", "reno"], "tcp_max_tw_buckets": ["1000"], "ip_local_port_range": ["1025 19999"]}.items():
+        if not any(set_network(name, value) for value in values):
+            print(f"{name} cannot be set", file=sys.stderr)
+
+
+def set_network(name, value):
+    try:
+        with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="utf-8") as setting:
+            setting.write(value)
+    except OSError:
+        return False
+    return True
 
 
 def main():
