@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compare
 
@@ -42,7 +43,7 @@ def of_servers(out, program, points, arguments, figure, rounds):
 
 def of_benchmarks(bench, pattern):
     """Returns found[benchmark][argument] = (ns an item, bytes an item or None)."""
-    done = subprocess.run(["taskset", "-c", "1", bench, f"--benchmark_filter={pattern}", "--benchmark_min_time=0.3",
+    done = subprocess.run(["taskset", "-c", "1", bench, f"--benchmark_filter={pattern}", "--benchmark_min_time=0.1",
                            "--benchmark_repetitions=3", "--benchmark_format=json"], capture_output=True, text=True, check=True)
     found = {}
     for run in json.loads(done.stdout)["benchmarks"]:
@@ -98,6 +99,17 @@ def plot(out, name, title, unit, curves):
     plt.close(figure)
 
 
+def report_to(path):
+    """Returns what prints a line and adds it to the file, which begins empty."""
+    file = open(path, "w", encoding="utf-8")
+
+    def say(line):
+        print(line, flush=True)
+        print(line, file=file, flush=True)
+
+    return say
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", help="where build.sh has put the servers; the results go there too")
@@ -106,35 +118,33 @@ def main():
     options = parser.parse_args()
     compare.enter_namespace()
     out = os.path.abspath(options.out)
-    lines = []
+    say = report_to(f"{out}/growth.md")
 
     echo = of_servers(out, "echo", CONNECTIONS, lambda n: ["ping-pong", "--connections", str(min(n, 64)), "--idle", str(max(n - 64, 0))],
                       "message", options.rounds)
     chat = of_servers(out, "chat", MEMBERS, lambda n: ["fan-out", "--connections", str(n)], "delivery", options.rounds)
     for name, what, found in [("connections", "connections, 64 of them active", echo), ("members", "members of a chat room", chat)]:
         unit = "delivery" if name == "members" else "message"
-        lines += [f"| {what} | " + " | ".join(f"{s}: {u}" for s in SERVERS for u in (f"{unit} per s", f"CPU us per {unit}")) + " |",
-                  "|---" * (1 + 2 * len(SERVERS)) + "|"]
+        say(f"| {what} | " + " | ".join(f"{s}: {u}" for s in SERVERS for u in (f"{unit} per s", f"CPU us per {unit}")) + " |")
+        say("|---" * (1 + 2 * len(SERVERS)) + "|")
         for point in found[SERVERS[0]]:
-            lines.append(f"| {point:,} | " + " | ".join(f"{found[s][point][0]:,.0f} | {found[s][point][1]:.2f}" for s in SERVERS) + " |")
-        lines.append("")
+            say(f"| {point:,} | " + " | ".join(f"{found[s][point][0]:,.0f} | {found[s][point][1]:.2f}" for s in SERVERS) + " |")
+        say("")
         plot(out, name, f"{what}: CPU us per {unit}", "us", {s: {p: v[1] for p, v in found[s].items()} for s in SERVERS})
 
+    one, two, generator = of_loops(out, options.rounds)
+    say(f"Loops: one {one:,.0f}, two {two:,.0f} messages a second: {two / one:.2f} times; the generator takes {generator:.1f} us of CPU a message.")
+    say("")
+
     micro = of_benchmarks(options.bench, "^(timer_set_and_cancel|timer_set_and_expire|tasks_alive|yield_among)/")
-    lines += ["| how many | " + " | ".join(f"{name}, ns each" for name in micro) + " | bytes a task |", "|---" * (2 + len(micro)) + "|"]
+    say("| how many | " + " | ".join(f"{name}, ns each" for name in micro) + " | bytes a task |")
+    say("|---" * (2 + len(micro)) + "|")
     for point in sorted({point for found in micro.values() for point in found}):
         cells = [f"{found[point][0]:.1f}" if point in found else "" for found in micro.values()]
         held = micro["tasks_alive"].get(point, (0, None))[1]
-        lines.append(f"| {point:,} | " + " | ".join(cells) + f" | {held:.0f} |" if held and point >= 1000 else f"| {point:,} | " + " | ".join(cells) + " | |")
+        say(f"| {point:,} | " + " | ".join(cells) + (f" | {held:.0f} |" if held and point >= 1000 else " | |"))
     plot(out, "timers-and-tasks", "timers pending, tasks alive: ns each", "ns",
          {name: {p: v[0] for p, v in found.items() if p > 0} for name, found in micro.items()})
-
-    one, two, generator = of_loops(out, options.rounds)
-    lines += ["", f"Loops: one {one:,.0f}, two {two:,.0f} messages a second: {two / one:.2f} times; the generator takes {generator:.1f} us of CPU a message."]
-    text = "\n".join(lines)
-    with open(f"{out}/growth.md", "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    print(text)
 
 
 if __name__ == "__main__":
