@@ -190,6 +190,7 @@ def single_figures(extra, peers):
 def plot(results, scenario, peers, out):
     import matplotlib
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
     import matplotlib.pyplot as plt
     _, _, rate, cpu = SCENARIOS[scenario]
     shown = [peer for peer in peers if ratios(results, scenario, peer, rate)]

@@ -84,6 +84,7 @@ def of_loops(out, rounds):
 def plot(out, name, title, unit, curves):
     import matplotlib
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
     import matplotlib.pyplot as plt
     figure, axis = plt.subplots(figsize=(6, 3.2))
     for label, points in curves.items():
