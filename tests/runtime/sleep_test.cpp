@@ -194,7 +194,8 @@ TEST_CASE("a deadline that is set while others wait changes nothing for them") {
     test::run(body());
 }
 
-TEST_CASE("sleeps, and time limits whether or not they pass, allocate nothing" * doctest::skip(!test::counts_allocations)) {
+TEST_CASE("sleeps, and time limits whether or not they pass, allocate nothing" *
+          doctest::skip(!test::counts_allocations)) {
     auto body = []() -> cove::task<> {
         long start = 0;
         int in_time = 0;
