@@ -1,0 +1,127 @@
+// An operation in a descriptor's slot: what it is on, before, while and after it waits, wherever the descriptor moves.
+
+#include <cove/runtime/io_waiter.hpp>
+
+#include <cove/runtime/descriptor.hpp>
+#include <cove/runtime/error.hpp>
+#include <cove/runtime/io_operation.hpp>
+#include <cove/runtime/sleep.hpp>
+#include <cove/runtime/task.hpp>
+#include <cove/runtime/task_group.hpp>
+
+#include <doctest/doctest.h>
+#include <support/test_kernel.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace {
+
+class receive final : public cove::io_operation<receive> {
+public:
+    explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
+
+    using io_operation::number;
+    long await_resume() const {
+        if (outcome() < 0) throw_outcome();
+        return outcome();
+    }
+
+private:
+    friend cove::io_waiter;
+    const char* name() const noexcept override { return "receive"; }
+    long try_once(cove::kernel& os, int fd, bool&) noexcept {
+        char bytes[16];
+        return os.receive(fd, bytes, sizeof bytes);
+    }
+};
+
+struct pair {
+    pair() {
+        int fds[2] = {-1, -1};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+        near = cove::descriptor(fds[0]);
+        far = cove::descriptor(fds[1]);
+    }
+    void send(std::string_view text) const {
+        REQUIRE(::write(far.number(), text.data(), text.size()) == static_cast<long>(text.size()));
+    }
+
+    cove::descriptor near;
+    cove::descriptor far;
+};
+
+// Awaits an operation that lives elsewhere.
+cove::task<> finish(receive& operation, long& count, std::error_code& error) {
+    try {
+        count = co_await operation;
+    } catch (const std::system_error& failed) {
+        error = failed.code();
+    }
+}
+
+}  // namespace
+
+TEST_CASE("an operation names the descriptor that it is on, and none once that is closed") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        const std::string named = "receive fd " + std::to_string(sockets.near.number());
+        receive operation(sockets.near);
+        CHECK(operation.describe() == named);
+        long count = -1;
+        std::error_code error;
+        cove::task_group group;
+        group.spawn(finish(operation, count, error));
+        co_await cove::yield();
+        CHECK(operation.describe() == named);
+        sockets.near.close();
+        CHECK(operation.number() == -1);
+        CHECK(operation.describe() == "receive ");
+        co_await group.join();
+        CHECK(error == cove::errc::closed);
+        CHECK(count == -1);
+    };
+    test::run_on_linux(body());
+}
+
+TEST_CASE("a descriptor may be moved while an operation waits on it") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        const int fd = sockets.near.number();
+        receive operation(sockets.near);
+        long count = -1;
+        std::error_code error;
+        cove::task_group group;
+        group.spawn(finish(operation, count, error));
+        co_await cove::yield();
+        cove::descriptor moved = std::move(sockets.near);
+        CHECK(operation.number() == fd);
+        sockets.send("four");
+        co_await group.join();
+        CHECK(count == 4);
+        CHECK(operation.number() == fd);  // it stands on the descriptor's new place
+        moved.close();
+        CHECK(operation.number() == -1);
+    };
+    test::run_on_linux(body());
+}
+
+TEST_CASE("a copy of an operation that has ended begins anew on the same descriptor") {
+    auto body = []() -> cove::task<> {
+        pair sockets;
+        receive first(sockets.near);
+        sockets.send("four");
+        CHECK(co_await first == 4);
+        receive second(first);
+        CHECK_FALSE(second.has_ended());
+        CHECK(second.number() == sockets.near.number());
+        sockets.send("three");
+        CHECK(co_await second == 5);
+    };
+    test::run_on_linux(body());
+}
