@@ -3,6 +3,7 @@
 #include <cove/net/pass_through.hpp>
 
 #include <cove/net/serve.hpp>
+#include <cove/runtime/detail/frame_recycler.hpp>
 #include <cove/runtime/loop.hpp>
 #include <cove/runtime/sleep.hpp>
 #include <cove/runtime/task_group.hpp>
@@ -24,15 +25,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-// Under AddressSanitizer every coroutine frame comes from the heap.
-#if defined(__SANITIZE_ADDRESS__)
-#define COVE_TEST_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COVE_TEST_SANITIZED
-#endif
-#endif
 
 using namespace std::chrono_literals;
 using cove::task;
@@ -433,7 +425,7 @@ TEST_CASE("struck at any moment it has passed on just what it counts, in order")
         5ms);
 }
 
-#ifndef COVE_TEST_SANITIZED
+#ifndef COVE_ADDRESS_SANITIZER  // under which every coroutine frame comes from the heap
 
 TEST_CASE("passing on allocates nothing, be it by copying or by a pipe" * doctest::skip(!test::counts_allocations)) {
     for (const std::size_t size : {100U, 200'000U}) {

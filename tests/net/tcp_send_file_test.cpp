@@ -6,6 +6,7 @@
 #include <cove/runtime/task_group.hpp>
 
 #include <doctest/doctest.h>
+#include <support/file.hpp>
 #include <support/net.hpp>
 #include <support/sim.hpp>
 #include <support/sweep.hpp>
@@ -14,13 +15,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <string>
 
 using namespace std::chrono_literals;
 using cove::task;
+using test::file_of;
 
 namespace {
 
@@ -29,23 +29,6 @@ std::string pattern(std::size_t size) {
     for (std::size_t i = 0; i < size; ++i) made[i] = static_cast<char>(i * 31 + i / 251 + i / 65'537);
     return made;
 }
-
-// An open file with these bytes in it, and no name.
-class file_of {
-public:
-    explicit file_of(const std::string& bytes) : opened_(std::tmpfile()) {
-        REQUIRE(opened_ != nullptr);
-        REQUIRE(std::fwrite(bytes.data(), 1, bytes.size(), opened_.get()) == bytes.size());
-        REQUIRE(std::fflush(opened_.get()) == 0);
-    }
-    int fd() const { return ::fileno(opened_.get()); }
-
-private:
-    struct closer {
-        void operator()(std::FILE* opened) const { std::fclose(opened); }
-    };
-    std::unique_ptr<std::FILE, closer> opened_;
-};
 
 task<> send_and_finish(cove::tcp_stream& to, int fd, std::uint64_t offset, std::uint64_t size, std::uint64_t& written) {
     co_await to.send_file(fd, offset, size, written);

@@ -6,6 +6,7 @@
 #include <cove/net/serve.hpp>
 #include <cove/net/tcp.hpp>
 
+#include <cove/runtime/detail/frame_recycler.hpp>
 #include <cove/runtime/task_group.hpp>
 
 #include <doctest/doctest.h>
@@ -18,15 +19,6 @@
 #include <cstdlib>
 #include <string>
 #include <vector>
-
-// Under AddressSanitizer every coroutine frame comes from the heap.
-#if defined(__SANITIZE_ADDRESS__)
-#define COVE_TEST_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COVE_TEST_SANITIZED
-#endif
-#endif
 
 using cove::task;
 
@@ -156,7 +148,7 @@ TEST_CASE("1,000 clients at once get their own bytes back") {
     CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
-#ifndef COVE_TEST_SANITIZED
+#ifndef COVE_ADDRESS_SANITIZER  // under which every coroutine frame comes from the heap
 
 namespace {
 

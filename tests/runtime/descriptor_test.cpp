@@ -10,6 +10,7 @@
 #include <cove/runtime/task_group.hpp>
 
 #include <doctest/doctest.h>
+#include <support/socket_pair.hpp>
 #include <support/test_kernel.hpp>
 
 #include <fcntl.h>
@@ -44,17 +45,6 @@ private:
         drained = count == 0;
         return count;
     }
-};
-
-struct sockets {
-    sockets() {
-        int fds[2] = {-1, -1};
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-        near = cove::descriptor(fds[0]);
-        far = cove::descriptor(fds[1]);
-    }
-    cove::descriptor near;
-    cove::descriptor far;
 };
 
 bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
@@ -126,7 +116,7 @@ TEST_CASE("release gives the number away, open") {
 
 TEST_CASE("a descriptor may be moved while an operation waits on it") {
     auto body = []() -> cove::task<> {
-        sockets pair;
+        test::socket_pair pair;
         std::error_code error(EINVAL, std::generic_category());
         cove::task_group group;
         group.spawn(reads(pair.near, error));
@@ -135,7 +125,7 @@ TEST_CASE("a descriptor may be moved while an operation waits on it") {
         cove::descriptor final_place;
         final_place = std::move(*elsewhere);
         elsewhere.reset();
-        REQUIRE(::write(pair.far.number(), "xy", 2) == 2);
+        pair.send("xy");
         co_await group.join();
         CHECK(error == std::error_code());
         CHECK(co_await read_byte(final_place) == 1);
@@ -145,7 +135,7 @@ TEST_CASE("a descriptor may be moved while an operation waits on it") {
 
 TEST_CASE("an operation that waits hears when the descriptor is closed after it was moved") {
     auto body = []() -> cove::task<> {
-        sockets pair;
+        test::socket_pair pair;
         std::error_code error;
         cove::task_group group;
         group.spawn(reads(pair.near, error));
@@ -159,7 +149,7 @@ TEST_CASE("an operation that waits hears when the descriptor is closed after it 
 
 TEST_CASE("an operation that waits hears when the descriptor is released, and another loop can take it") {
     auto body = []() -> cove::task<int> {
-        sockets pair;
+        test::socket_pair pair;
         std::error_code error;
         cove::task_group group;
         group.spawn(reads(pair.near, error));
@@ -167,7 +157,7 @@ TEST_CASE("an operation that waits hears when the descriptor is released, and an
         const int number = pair.near.release();
         co_await group.join();
         CHECK(error == cove::errc::closed);
-        REQUIRE(::write(pair.far.number(), "x", 1) == 1);
+        pair.send("x");
         co_return number;
     };
     const int number = test::run_on_linux(body());
@@ -180,7 +170,7 @@ TEST_CASE("an operation that waits hears when the descriptor is released, and an
 }
 
 TEST_CASE("a descriptor may outlive the loop that it belonged to") {
-    sockets pair;
+    test::socket_pair pair;
     auto body = [&pair]() -> cove::task<> {
         std::error_code error;
         cove::task_group group;
@@ -195,7 +185,7 @@ TEST_CASE("a descriptor may outlive the loop that it belonged to") {
         cove::task_group group;
         group.spawn(reads(pair.near, error));
         co_await cove::yield();
-        REQUIRE(::write(pair.far.number(), "x", 1) == 1);
+        pair.send("x");
         co_await group.join();
         CHECK(error == std::error_code());
     };
@@ -205,7 +195,7 @@ TEST_CASE("a descriptor may outlive the loop that it belonged to") {
 TEST_CASE("a registered descriptor leaves the poller before it is closed, whoever else holds the description") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        sockets pair;
+        test::socket_pair pair;
         std::error_code error;
         cove::task_group group;
         group.spawn(reads(pair.near, error));
@@ -216,7 +206,7 @@ TEST_CASE("a registered descriptor leaves the poller before it is closed, whoeve
         CHECK(os.calls["control"] == before + 1);
         co_await group.join();
         // Were it still registered, this would wake the loop.
-        REQUIRE(::write(pair.far.number(), "x", 1) == 1);
+        pair.send("x");
         const auto turns = cove::loop::current().counters().turns;
         co_await cove::sleep_for(1h);
         CHECK(cove::loop::current().counters().turns - turns < 5);

@@ -11,6 +11,7 @@
 #include <cove/runtime/timeout.hpp>
 
 #include <doctest/doctest.h>
+#include <support/socket_pair.hpp>
 #include <support/test_kernel.hpp>
 
 #include <sys/socket.h>
@@ -56,27 +57,6 @@ private:
 transfer read(cove::descriptor& from) { return transfer(from, cove::direction::read); }
 transfer write(cove::descriptor& to) { return transfer(to, cove::direction::write); }
 
-struct pair {
-    explicit pair(cove::kernel& os = cove::kernel::current()) {
-        int fds[2] = {-1, -1};
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-        near = cove::descriptor(fds[0], os);
-        far = fds[1];
-    }
-    pair(const pair&) = delete;
-    pair& operator=(const pair&) = delete;
-    ~pair() { hang_up(); }
-
-    void send(const char* text) const { REQUIRE(::write(far, text, std::string_view(text).size()) > 0); }
-    void hang_up() {
-        if (far >= 0) ::close(far);
-        far = -1;
-    }
-
-    cove::descriptor near;
-    int far = -1;
-};
-
 cove::task<> reads_into(cove::descriptor& from, std::vector<long>& counts) {
     auto operation = read(from);
     counts.push_back(co_await operation);
@@ -92,7 +72,7 @@ cove::task<> reads_error_into(cove::descriptor& from, std::error_code& error) {
 TEST_CASE("an operation that can finish at once makes one system call and no registration") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         sockets.send("hello");
         CHECK(co_await read(sockets.near) == 5);
         CHECK(co_await write(sockets.near) == 1);
@@ -106,7 +86,7 @@ TEST_CASE("an operation that can finish at once makes one system call and no reg
 TEST_CASE("an operation that has to wait registers the descriptor once and finishes when it is ready") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::vector<long> counts;
         for (int i = 0; i < 3; ++i) {
             cove::task_group group;
@@ -124,13 +104,13 @@ TEST_CASE("an operation that has to wait registers the descriptor once and finis
 
 TEST_CASE("data and the end of the stream that came together are both read") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::vector<long> counts;
         cove::task_group group;
         group.spawn(reads_into(sockets.near, counts));
         co_await cove::sleep_for(1s);
         sockets.send("abc");
-        sockets.hang_up();
+        sockets.far.close();
         co_await group.join();
         CHECK(co_await read(sockets.near) == 0);
         CHECK(co_await read(sockets.near) == 0);
@@ -142,7 +122,7 @@ TEST_CASE("data and the end of the stream that came together are both read") {
 TEST_CASE("an error of the system call is thrown with the operation and the descriptor named") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         os.fault = [](std::string_view call, int) -> std::optional<long> {
             if (call == "receive") return -ECONNRESET;
             return {};
@@ -166,7 +146,7 @@ TEST_CASE("an error of the system call is thrown with the operation and the desc
 TEST_CASE("an interrupted system call is made again, and nobody hears of it") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         sockets.send("abc");
         int interruptions = 5;
         os.fault = [&interruptions](std::string_view call, int) -> std::optional<long> {
@@ -182,7 +162,7 @@ TEST_CASE("an interrupted system call is made again, and nobody hears of it") {
 TEST_CASE("in a canceled scope no system call is made") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         sockets.send("abc");
         cove::cancel_scope scope;
         scope.cancel();
@@ -195,7 +175,7 @@ TEST_CASE("in a canceled scope no system call is made") {
 
 TEST_CASE("an operation that is canceled while it waits has taken nothing") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         CHECK_FALSE(co_await cove::move_on_after(1s, read(sockets.near)));
         sockets.send("abc");
         CHECK(co_await read(sockets.near) == 3);
@@ -206,8 +186,8 @@ TEST_CASE("an operation that is canceled while it waits has taken nothing") {
 
 TEST_CASE("an operation that is canceled in the turn in which it became ready has taken nothing") {
     auto body = []() -> cove::task<> {
-        pair first;
-        pair second;
+        test::socket_pair first;
+        test::socket_pair second;
         cove::cancel_scope scope;
         std::optional<long> count;
         auto cancels = [&]() -> cove::task<> {
@@ -231,7 +211,7 @@ TEST_CASE("an operation that is canceled in the turn in which it became ready ha
 
 TEST_CASE("a second operation in the same direction is busy, one in the other direction is not") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::vector<long> counts;
         cove::task_group group;
         group.spawn(reads_into(sockets.near, counts));
@@ -250,7 +230,7 @@ TEST_CASE("a second operation in the same direction is busy, one in the other di
 
 TEST_CASE("an operation on a closed descriptor is refused, and so is one that waits when it is closed") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::error_code error;
         cove::task_group group;
         group.spawn(reads_error_into(sockets.near, error));
@@ -270,7 +250,7 @@ TEST_CASE("an operation on a closed descriptor is refused, and so is one that wa
 
 TEST_CASE("a frame that is destroyed while it waits leaves its descriptor usable") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::vector<long> counts;
         {
             cove::task_group group;
@@ -288,7 +268,7 @@ TEST_CASE("a frame that is destroyed while it waits leaves its descriptor usable
 TEST_CASE("a spurious event leads back to waiting, and the data that comes later is read") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         std::vector<long> counts;
         cove::task_group group;
         group.spawn(reads_into(sockets.near, counts));
@@ -313,14 +293,14 @@ TEST_CASE("a spurious event leads back to waiting, and the data that comes later
 
 TEST_CASE("an operation that always succeeds at once lets others have their turns") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         bool stop = false;
         long writes = 0;
         auto greedy = [&]() -> cove::task<> {
             char drain[256];
             while (!stop && writes < 1'000'000) {
                 co_await write(sockets.near);
-                if (++writes % 100 == 0) CHECK(::recv(sockets.far, drain, sizeof drain, 0) > 0);
+                if (++writes % 100 == 0) CHECK(::recv(sockets.far.number(), drain, sizeof drain, 0) > 0);
             }
         };
         cove::task_group group;
@@ -329,7 +309,7 @@ TEST_CASE("an operation that always succeeds at once lets others have their turn
         CHECK(writes < 1000);
         // Timers and descriptors too.
         co_await cove::sleep_for(1ms);
-        pair other;
+        test::socket_pair other;
         other.send("abc");
         CHECK(co_await read(other.near) == 3);
         stop = true;
@@ -343,7 +323,7 @@ TEST_CASE("an operation that always succeeds at once lets others have their turn
 
 TEST_CASE("an operation that spent the budget can be canceled and closed while it waits for its turn") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         cove::cancel_scope scope;
         long writes = 0;
         auto greedy = [&]() -> cove::task<> {
@@ -378,7 +358,7 @@ TEST_CASE("an operation that spent the budget can be canceled and closed while i
 TEST_CASE("where the kernel refuses a registration the operation fails and nothing stays behind") {
     test::test_kernel os;
     auto body = [&os]() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         for (const int refusal : {ENOSPC, ENOMEM}) {
             os.fault = [refusal](std::string_view call, int) -> std::optional<long> {
                 if (call == "control") return -refusal;

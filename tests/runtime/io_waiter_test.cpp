@@ -10,54 +10,17 @@
 #include <cove/runtime/task_group.hpp>
 
 #include <doctest/doctest.h>
+#include <support/socket_pair.hpp>
 #include <support/test_kernel.hpp>
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 namespace {
 
-class receive final : public cove::io_operation<receive> {
-public:
-    explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
-
-    using io_operation::number;
-    long await_resume() const {
-        if (outcome() < 0) throw_outcome();
-        return outcome();
-    }
-
-private:
-    friend cove::io_waiter;
-    const char* name() const noexcept override { return "receive"; }
-    long try_once(cove::kernel& os, int fd, bool&) noexcept {
-        char bytes[16];
-        return os.receive(fd, bytes, sizeof bytes);
-    }
-};
-
-struct pair {
-    pair() {
-        int fds[2] = {-1, -1};
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-        near = cove::descriptor(fds[0]);
-        far = cove::descriptor(fds[1]);
-    }
-    void send(std::string_view text) const {
-        REQUIRE(::write(far.number(), text.data(), text.size()) == static_cast<long>(text.size()));
-    }
-
-    cove::descriptor near;
-    cove::descriptor far;
-};
-
 // Awaits an operation that lives elsewhere.
-cove::task<> finish(receive& operation, long& count, std::error_code& error) {
+cove::task<> finish(test::receive& operation, long& count, std::error_code& error) {
     try {
         count = co_await operation;
     } catch (const std::system_error& failed) {
@@ -69,9 +32,9 @@ cove::task<> finish(receive& operation, long& count, std::error_code& error) {
 
 TEST_CASE("an operation names the descriptor that it is on, and none once that is closed") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         const std::string named = "receive fd " + std::to_string(sockets.near.number());
-        receive operation(sockets.near);
+        test::receive operation(sockets.near);
         CHECK(operation.describe() == named);
         long count = -1;
         std::error_code error;
@@ -91,9 +54,9 @@ TEST_CASE("an operation names the descriptor that it is on, and none once that i
 
 TEST_CASE("a descriptor may be moved while an operation waits on it") {
     auto body = []() -> cove::task<> {
-        pair sockets;
+        test::socket_pair sockets;
         const int fd = sockets.near.number();
-        receive operation(sockets.near);
+        test::receive operation(sockets.near);
         long count = -1;
         std::error_code error;
         cove::task_group group;
@@ -113,11 +76,11 @@ TEST_CASE("a descriptor may be moved while an operation waits on it") {
 
 TEST_CASE("a copy of an operation that has ended begins anew on the same descriptor") {
     auto body = []() -> cove::task<> {
-        pair sockets;
-        receive first(sockets.near);
+        test::socket_pair sockets;
+        test::receive first(sockets.near);
         sockets.send("four");
         CHECK(co_await first == 4);
-        receive second(first);
+        test::receive second(first);
         CHECK_FALSE(second.has_ended());
         CHECK(second.number() == sockets.near.number());
         sockets.send("three");

@@ -11,6 +11,7 @@
 #include <cove/runtime/task_group.hpp>
 
 #include <doctest/doctest.h>
+#include <support/socket_pair.hpp>
 #include <support/test_kernel.hpp>
 
 #include <sys/socket.h>
@@ -26,44 +27,10 @@
 
 using namespace std::chrono_literals;
 
+using test::receive;
+using test::socket_pair;
+
 namespace {
-
-class receive final : public cove::io_operation<receive> {
-public:
-    explicit receive(cove::descriptor& from) noexcept : io_operation(from, cove::direction::read) {}
-
-    long await_resume() const {
-        if (outcome() < 0) throw_outcome();
-        return outcome();
-    }
-
-private:
-    const char* name() const noexcept override { return "receive"; }
-    friend cove::io_waiter;
-    long try_once(cove::kernel& os, int fd, bool& drained) noexcept {
-        char bytes[64];
-        const long count = os.receive(fd, bytes, sizeof bytes);
-        drained = count < static_cast<long>(sizeof bytes);
-        return count;
-    }
-};
-
-// A socket of cove's with its peer, which stays outside.
-struct connection {
-    connection() {
-        int fds[2] = {-1, -1};
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-        near = cove::descriptor(fds[0]);
-        far = fds[1];
-    }
-    connection(const connection&) = delete;
-    connection& operator=(const connection&) = delete;
-    ~connection() { ::close(far); }
-    bool send() const { return ::send(far, "x", 1, MSG_NOSIGNAL) == 1; }
-
-    cove::descriptor near;
-    int far = -1;
-};
 
 cove::task<> reads(cove::descriptor& from, int& count) {
     co_await receive(from);
@@ -78,9 +45,9 @@ cove::task<> reads_all(cove::descriptor& from, long& bytes) {
 
 TEST_CASE("an event for a descriptor that was closed in the same batch does not wake the new owner of its number") {
     auto body = []() -> cove::task<> {
-        connection first;
-        connection second;
-        auto third = std::make_unique<connection>();
+        socket_pair first;
+        socket_pair second;
+        auto third = std::make_unique<socket_pair>();
         int wrongly = 0;
         std::error_code second_error;
         // The first one that is woken closes the second, whose number the next socket gets.
@@ -101,12 +68,12 @@ TEST_CASE("an event for a descriptor that was closed in the same batch does not 
         group.spawn(closes());
         group.spawn(is_told());
         co_await cove::yield();
-        REQUIRE(first.send());
-        REQUIRE(second.send());
+        first.send("x");
+        second.send("x");
         co_await cove::sleep_for(1s);
         CHECK(second_error == cove::errc::closed);
         CHECK(wrongly == 0);
-        REQUIRE(third->send());
+        third->send("x");
         co_await group.join();
         CHECK(wrongly == 1);
     };
@@ -171,12 +138,12 @@ TEST_CASE("an event that carries an old generation is dropped") {
     auto body = [&os, &real]() -> cove::task<> {
         int ended = 0;
         {
-            connection gone;
+            socket_pair gone;
             cove::task_group group;
             group.spawn(reads(gone.near, ended));
             co_await cove::yield();
         }
-        connection alive;
+        socket_pair alive;
         cove::task_group group;
         group.spawn(reads(alive.near, ended));
         co_await cove::yield();
@@ -191,7 +158,7 @@ TEST_CASE("an event that carries an old generation is dropped") {
         co_await cove::sleep_for(1s);
         CHECK(real.calls["receive"] == before + 1);  // a true event, though a spurious one
         CHECK(ended == 0);
-        REQUIRE(alive.send());
+        alive.send("x");
         co_await group.join();
         CHECK(ended == 1);
     };
@@ -204,15 +171,15 @@ TEST_CASE("an event that carries an old generation is dropped") {
 TEST_CASE("more descriptors than one batch of events holds are all served, and all closed from one place") {
     auto body = []() -> cove::task<> {
         constexpr int count = 400;
-        std::vector<std::unique_ptr<connection>> connections;
+        std::vector<std::unique_ptr<socket_pair>> connections;
         int woken = 0;
         cove::task_group group;
         for (int i = 0; i < count; ++i) {
-            connections.push_back(std::make_unique<connection>());
+            connections.push_back(std::make_unique<socket_pair>());
             group.spawn(reads(connections.back()->near, woken));
         }
         co_await cove::yield();
-        for (const auto& each : connections) REQUIRE(each->send());
+        for (const auto& each : connections) each->send("x");
         co_await group.join();
         CHECK(woken == count);
 
@@ -226,7 +193,7 @@ TEST_CASE("more descriptors than one batch of events holds are all served, and a
         };
         for (const auto& each : connections) group.spawn(closes_all(each->near));
         co_await cove::yield();
-        for (const auto& each : connections) REQUIRE(each->send());
+        for (const auto& each : connections) each->send("x");
         co_await group.join();
         CHECK(closed == count - 1);
     };
@@ -235,13 +202,13 @@ TEST_CASE("more descriptors than one batch of events holds are all served, and a
 
 TEST_CASE("an operation whose descriptor was closed behind our back stays cancellable, and the loop idle") {
     auto body = []() -> cove::task<> {
-        connection victim;
+        socket_pair victim;
         int ended = 0;
         cove::task_group group;
         group.spawn(reads(victim.near, ended));
         co_await cove::yield();
         ::close(victim.near.number());
-        CHECK_FALSE(victim.send());
+        CHECK(::send(victim.far.number(), "x", 1, MSG_NOSIGNAL) < 0);
         const auto turns = cove::loop::current().counters().turns;
         co_await cove::sleep_for(1h);
         CHECK(cove::loop::current().counters().turns - turns < 10);
@@ -257,7 +224,7 @@ TEST_CASE("an operation whose descriptor was closed behind our back stays cancel
 TEST_CASE(
     "where a copy of a descriptor that was closed behind our back lives on, its events do not keep the loop busy") {
     auto body = []() -> cove::task<> {
-        connection victim;
+        socket_pair victim;
         std::error_code error;
         auto reads_error = [&]() -> cove::task<> {
             const auto outcome = co_await cove::as_result(receive(victim.near));
@@ -268,7 +235,7 @@ TEST_CASE(
         co_await cove::yield();
         const int copy = ::dup(victim.near.number());
         ::close(victim.near.number());
-        CHECK(victim.send());
+        victim.send("x");
         const auto turns = cove::loop::current().counters().turns;
         co_await cove::sleep_for(1h);
         CHECK(cove::loop::current().counters().turns - turns < 10);
@@ -282,7 +249,7 @@ TEST_CASE(
 
 TEST_CASE("a forked child that ends its copies of cove's sockets does the parent no harm") {
     auto body = []() -> cove::task<> {
-        connection line;
+        socket_pair line;
         long bytes = 0;
         cove::task_group group;
         group.spawn(reads_all(line.near, bytes));
@@ -295,10 +262,10 @@ TEST_CASE("a forked child that ends its copies of cove's sockets does the parent
         int status = -1;
         REQUIRE(::waitpid(child, &status, 0) == child);
         CHECK(status == 0);
-        REQUIRE(line.send());
+        line.send("x");
         co_await cove::sleep_for(1s);
         CHECK(bytes == 1);
-        REQUIRE(::shutdown(line.far, SHUT_WR) == 0);
+        REQUIRE(::shutdown(line.far.number(), SHUT_WR) == 0);
         co_await group.join();
     };
     test::run_on_linux(body());

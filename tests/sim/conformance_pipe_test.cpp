@@ -1,12 +1,10 @@
 // Pipes between sockets, and files: the simulated kernel against Linux.
 
+#include <support/file.hpp>
 #include <support/platform.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <cstdio>
-#include <memory>
 
 namespace {
 
@@ -26,21 +24,6 @@ private:
         return both;
     }
     pipe_fds(test::platform& on, numbers both) : out(on.own(both.ends[0])), in(on.own(both.ends[1])) {}
-};
-
-// A file of the process with ten bytes in it.
-struct ten_bytes {
-    ten_bytes() : file(std::tmpfile()) {
-        REQUIRE(file != nullptr);
-        REQUIRE(std::fputs("0123456789", file.get()) >= 0);
-        REQUIRE(std::fflush(file.get()) == 0);
-    }
-    int fd() const { return ::fileno(file.get()); }
-
-    struct closer {
-        void operator()(std::FILE* opened) const { std::fclose(opened); }
-    };
-    std::unique_ptr<std::FILE, closer> file;
 };
 
 }  // namespace
@@ -113,7 +96,7 @@ TEST_CASE_TEMPLATE("a socket that sends no more answers EPIPE, without a signal"
     Platform on;
     const auto first = on.connected_pair(), second = on.connected_pair();
     const pipe_fds pipe(on);
-    const ten_bytes file;
+    const test::file_of file("0123456789");
     CHECK(on.send(first.left, "vain") == 4);
     CHECK(on.eventually([&] { return on.os().receive_to_pipe(first.right, pipe.in, 10) == 4; }));
     CHECK(on.os().shutdown(second.left, SHUT_WR) == 0);
@@ -157,7 +140,7 @@ TEST_CASE_TEMPLATE("epoll says what a pipe is ready for", Platform, EVERY_PLATFO
 TEST_CASE_TEMPLATE("a part of a file is sent, up to its end", Platform, EVERY_PLATFORM) {
     Platform on;
     const auto pair = on.connected_pair();
-    const ten_bytes file;
+    const test::file_of file("0123456789");
     CHECK(on.os().send_file(pair.left, file.fd(), 2, 5) == 5);
     CHECK(on.os().send_file(pair.left, file.fd(), 8, 5) == 2);
     CHECK(on.os().send_file(pair.left, file.fd(), 10, 5) == 0);
