@@ -9,8 +9,7 @@
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
-#include <fstream>
-#include <string>
+#include "resident_bytes.hpp"
 
 namespace {
 
@@ -49,16 +48,6 @@ cove::task<> yield_loop(benchmark::State& state) {
 void yield_among(benchmark::State& state) { cove::run(yield_loop(state)); }
 BENCHMARK(yield_among)->RangeMultiplier(10)->Range(1, 1'000'000);
 
-double resident_bytes() {
-    std::ifstream rollup("/proc/self/smaps_rollup");
-    std::string name;
-    while (rollup >> name) {
-        double kib = 0;
-        if (name == "Anonymous:" && rollup >> kib) return kib * 1024;
-    }
-    return 0;
-}
-
 cove::task<> waits_for(cove::event& end) { co_await end.wait(); }
 
 // So many tasks are spawned, all come to wait, and all end: time for each, and what each holds, its frame included.
@@ -66,7 +55,7 @@ cove::task<> alive_loop(benchmark::State& state) {
     const auto count = state.range(0);
     cove::free_cached_frames();
     ::malloc_trim(0);
-    const double before = resident_bytes();
+    const double before = resident_bytes("self");
     double held = 0;
     for (auto _ : state) {
         cove::event end;
@@ -75,7 +64,7 @@ cove::task<> alive_loop(benchmark::State& state) {
         co_await cove::yield();
         if (held == 0) {
             state.PauseTiming();
-            held = resident_bytes() - before;
+            held = resident_bytes("self") - before;
             state.ResumeTiming();
         }
         end.set();

@@ -51,13 +51,13 @@ def has(out, peer, program):
 
 
 class Server:
-    """A server on core 0, from start to end."""
+    """A server on core 0, or on those named, from start to end."""
 
     ports = iter(range(20_000, 60_000))
 
-    def __init__(self, out, peer, program, prefix=()):
+    def __init__(self, out, peer, program, prefix=(), arguments=(), cores="0"):
         self.port = next(self.ports)
-        full = ["taskset", "-c", "0", *prefix, *command(out, peer, program, self.port)]
+        full = ["taskset", "-c", cores, *prefix, *command(out, peer, program, self.port), *arguments]
         environment = dict(os.environ, GOMAXPROCS="1")
         self.process = subprocess.Popen(full, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
@@ -76,9 +76,9 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def load(self, out, arguments, with_pid=True):
+    def load(self, out, arguments, with_pid=True, cores="1"):
         pid = ["--pid", str(self.process.pid)] if with_pid else []
-        full = ["taskset", "-c", "1", f"{out}/load", arguments[0], str(self.port), *pid, *arguments[1:]]
+        full = ["taskset", "-c", cores, f"{out}/load", arguments[0], str(self.port), *pid, *arguments[1:]]
         done = subprocess.run(full, capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
@@ -187,11 +187,16 @@ def single_figures(extra, peers):
     return lines + [""]
 
 
-def plot(results, scenario, peers, out):
+def pyplot():
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams["svg.fonttype"] = "none"
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot
+    return matplotlib.pyplot
+
+
+def plot(results, scenario, peers, out):
+    plt = pyplot()
     _, _, rate, cpu = SCENARIOS[scenario]
     shown = [peer for peer in peers if ratios(results, scenario, peer, rate)]
     figure, axes = plt.subplots(1, 2, figsize=(10, 0.35 * len(shown) + 1.2), sharey=True)

@@ -61,19 +61,13 @@ def of_loops(out, rounds):
     generator = []
     for _ in range(rounds):
         for loops in rates:
-            port = next(compare.Server.ports)
-            server = subprocess.Popen([f"{out}/cove_with_work/echo", str(port), str(loops)])
-            before = os.times()
-            done = None
-            for _ in range(50):
-                done = subprocess.run([f"{out}/load", "ping-pong", str(port), "--connections", "64", "--seconds", "2"],
-                                      capture_output=True, text=True, timeout=60)
-                if done.returncode == 0:
-                    break
-            after = os.times()
-            server.terminate()
-            server.wait()
-            report = json.loads(done.stdout)
+            server = compare.Server(out, "cove_with_work", "echo", arguments=[str(loops)], cores="0,1")
+            try:
+                before = os.times()
+                report = server.load(out, ["ping-pong", "--connections", "64", "--seconds", "2"], cores="0,1")
+                after = os.times()
+            finally:
+                server.stop()
             rates[loops].append(report["messages_per_s"])
             if loops == 2:
                 used = after.children_user + after.children_system - before.children_user - before.children_system
@@ -82,10 +76,7 @@ def of_loops(out, rounds):
 
 
 def plot(out, name, title, unit, curves):
-    import matplotlib
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.fonttype"] = "none"
-    import matplotlib.pyplot as plt
+    plt = compare.pyplot()
     figure, axis = plt.subplots(figsize=(6, 3.2))
     for label, points in curves.items():
         axis.plot(list(points), list(points.values()), marker="o", label=label)

@@ -22,16 +22,6 @@ double cpu_seconds(int pid) {
     return sum_ns / 1e9;
 }
 
-double resident_bytes(int pid) {
-    std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
-    std::string name;
-    while (rollup >> name) {
-        double kib = 0;
-        if (name == "Anonymous:" && rollup >> kib) return kib * 1024;
-    }
-    return 0;
-}
-
 measured_span::measured_span(const load_options& options)
     : pid_(options.server_pid),
       count_(options.count),

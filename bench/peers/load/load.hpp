@@ -49,8 +49,6 @@ private:
 
 // CPU time that a process has used, of all its threads; 0 for pid 0.
 double cpu_seconds(int pid);
-// What of a process's memory is its own and resident: anonymous pages, in bytes.
-double resident_bytes(int pid);
 
 // The part of a run that counts: time, and what the server used meanwhile.
 class measured_span {

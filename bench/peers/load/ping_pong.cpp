@@ -1,5 +1,6 @@
 // Each connection sends a message, waits for all of it to come back, and sends the next.
 
+#include "../../resident_bytes.hpp"
 #include "load.hpp"
 
 #include <cove/runtime/task_group.hpp>
@@ -49,9 +50,10 @@ cove::task<> ping_pong(const load_options& options, report& into) {
 }
 
 cove::task<> idle(const load_options& options, report& into) {
-    const double before = resident_bytes(options.server_pid);
+    const std::string server = std::to_string(options.server_pid);
+    const double before = resident_bytes(server);
     std::vector<cove::tcp_stream> standing = co_await connect_all(options, options.connections);
     co_await greet(standing);
-    const double each = (resident_bytes(options.server_pid) - before) / static_cast<double>(options.connections);
+    const double each = (resident_bytes(server) - before) / static_cast<double>(options.connections);
     into.add("bytes_per_connection", each);
 }
