@@ -12,6 +12,7 @@
 
 namespace cove {
 
+class kernel;
 namespace detail {
 class receive_operation;
 class load;
@@ -66,6 +67,8 @@ private:
 
     buffer(char* block, std::size_t size_bytes) noexcept : block_(block), size_(size_bytes) {}
 
+    // Receives into a block of its own: how many bytes, 0 at the end of the stream, or -errno. See receive_block.hpp.
+    static long receive_block(kernel& os, int fd, char*& block, bool& drained) noexcept;
     static char* take_block();
     static void fill(char* block, std::size_t size_bytes) noexcept;
     static void give_back(char* block) noexcept;

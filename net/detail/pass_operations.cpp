@@ -1,10 +1,10 @@
 #include <cove/net/detail/pass_operations.hpp>
 
+#include <cove/net/detail/receive_block.hpp>
 #include <cove/net/detail/socket_attempt.hpp>
 #include <cove/runtime/loop.hpp>
 
 #include <cerrno>
-#include <new>
 
 namespace cove::detail {
 namespace {
@@ -41,19 +41,8 @@ long load::take_by_pipe(kernel& os, int fd) noexcept {
 
 long load::take_by_copy(kernel& os, int fd, bool& drained) noexcept {
     char* block = nullptr;
-    try {
-        block = buffer::take_block();
-    } catch (const std::bad_alloc&) {
-        return -ENOMEM;
-    }
-    const long taken = os.receive(fd, block, buffer::capacity);
-    if (taken <= 0) {
-        buffer::give_back(block);
-        return taken;
-    }
-    drained = static_cast<std::size_t>(taken) < buffer::capacity;
-    buffer::fill(block, static_cast<std::size_t>(taken));
-    copied_ = buffer(block, static_cast<std::size_t>(taken));
+    const long taken = buffer::receive_block(os, fd, block, drained);
+    if (taken > 0) copied_ = buffer(block, static_cast<std::size_t>(taken));
     return taken;
 }
 

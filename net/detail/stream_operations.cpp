@@ -1,13 +1,12 @@
 #include <cove/net/detail/stream_operations.hpp>
 
+#include <cove/net/detail/receive_block.hpp>
 #include <cove/net/detail/socket_attempt.hpp>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <new>
 
 namespace cove::detail {
 namespace {
@@ -56,21 +55,7 @@ address peer_address_of(kernel& os, int fd) noexcept {
 }
 
 [[gnu::always_inline]] inline long receive_operation::try_once(kernel& os, int fd, bool& drained) noexcept {
-    char* block = nullptr;
-    try {
-        block = buffer::take_block();
-    } catch (const std::bad_alloc&) {
-        return -ENOMEM;
-    }
-    const long count = os.receive(fd, block, buffer::capacity);
-    if (count <= 0) {
-        buffer::give_back(block);  // nobody holds memory while waiting
-        return count;
-    }
-    drained = static_cast<std::size_t>(count) < buffer::capacity;
-    buffer::fill(block, static_cast<std::size_t>(count));
-    received_ = block;
-    return count;
+    return buffer::receive_block(os, fd, received_, drained);
 }
 
 [[gnu::always_inline]] inline long write_operation::try_once(kernel& os, int fd, bool&) noexcept {
