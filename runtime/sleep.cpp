@@ -19,7 +19,7 @@ bool timed_wait::start(promise_base& frame) noexcept {
 }
 
 std::string timed_wait::describe() const {
-    if (deadline_ == time_point::min()) return "sleep";
+    if (deadline_ == time_point::min()) return "yield";
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(own_loop().time_until(deadline_));
     return text({"sleep, ", left.count(), " ms left"});
 }
