@@ -26,7 +26,7 @@ std::string quoted(std::string_view text) {
     return shown + (text.size() > shown_max ? "...\"" : "\"");
 }
 
-[[noreturn]] void fail(std::string_view text, std::size_t at, const std::string& what) {
+[[noreturn]] void fail(std::string_view text, std::size_t at, std::string_view what) {
     throw std::system_error(errc::invalid_address, cove::text({quoted(text), ", character ", at + 1, ": ", what}));
 }
 
@@ -167,8 +167,8 @@ std::string address::to_string() const {
         case AF_INET6: {
             const auto native = as<sockaddr_in6>(*this);
             ::inet_ntop(AF_INET6, &native.sin6_addr, host, sizeof host);
-            const std::string scope = native.sin6_scope_id == 0 ? std::string() : text({"%", native.sin6_scope_id});
-            return text({"[", host, scope, "]:", port()});
+            if (native.sin6_scope_id == 0) return text({"[", host, "]:", port()});
+            return text({"[", host, "%", native.sin6_scope_id, "]:", port()});
         }
         case AF_UNIX: {
             const auto native = as<sockaddr_un>(*this);

@@ -62,9 +62,10 @@ const std::error_category& error_category() noexcept {
 }
 
 std::string cancel_reason::to_string() const {
-    const std::string after = limit > duration::zero() ? text({"(", print(limit), ")"}) : std::string();
-    const std::string by = text({"canceled by ", what != nullptr ? what : "its own code", after});
-    return where.line() > 0 ? text({by, " at ", detail::file_name(where.file_name()), ":", where.line()}) : by;
+    std::string whole = text({"canceled by ", what != nullptr ? what : "its own code"});
+    if (limit > duration::zero()) whole += text({"(", print(limit), ")"});
+    if (where.line() > 0) whole += text({" at ", detail::file_name(where.file_name()), ":", where.line()});
+    return whole;
 }
 
 timed_out::timed_out(duration limit)

@@ -97,10 +97,12 @@ int io_waiter::number() const noexcept {
     return -1;
 }
 
-std::string io_waiter::subject() const { return number() < 0 ? std::string() : text({"fd ", number()}); }
+[[gnu::cold]] std::string io_waiter::subject() const { return number() < 0 ? std::string() : text({"fd ", number()}); }
 
-std::string io_waiter::describe() const { return text({name(), " ", subject()}); }
+[[gnu::cold]] std::string io_waiter::describe() const { return text({name(), " ", subject()}); }
 
-void io_waiter::throw_outcome() const { detail::throw_error(detail::to_error_code(outcome_), name(), subject()); }
+[[gnu::cold]] void io_waiter::throw_outcome() const {
+    detail::throw_error(detail::to_error_code(outcome_), name(), subject());
+}
 
 }  // namespace cove

@@ -15,7 +15,7 @@ constexpr unsigned resumes_per_poll = 64;
 
 }  // namespace
 
-loop::loop(kernel& os)
+[[gnu::cold]] loop::loop(kernel& os)
     : os_(os),
       inbox_(os),
       reactor_(os, inbox_->signals.event_fd),
@@ -24,7 +24,7 @@ loop::loop(kernel& os)
     root_scope_.enter_as_root(*this);
 }
 
-loop::~loop() { inbox_->close(); }
+[[gnu::cold]] loop::~loop() { inbox_->close(); }
 
 loop& loop::current() noexcept {
     loop* running = detail::this_thread.running;
@@ -94,8 +94,9 @@ duration loop::time_until(time_point wake) const noexcept {
     return wake > present ? wake - present : duration::zero();
 }
 
+// By other things than timers.
 bool loop::can_be_woken() noexcept {
-    if (!timers_.empty() || reactor_.waiting > 0) return true;
+    if (reactor_.waiting > 0) return true;
     if (inbox_->has_posters() || !inbox_->empty()) return true;  // in this order: the last poster may just have posted
     for (signal_set* set = signal_sets_.front(); set != nullptr; set = signal_sets_.next(*set))
         if (set->keeps_awake()) return true;
@@ -104,7 +105,7 @@ bool loop::can_be_woken() noexcept {
 
 void loop::throw_deadlock() { throw deadlock_error(async_stacks(root_scope_)); }
 
-deadlock_error::deadlock_error(const std::string& stacks)
+[[gnu::cold]] deadlock_error::deadlock_error(const std::string& stacks)
     : std::system_error(errc::deadlock), text_(text({"run: ", code().message(), ":\n", stacks})) {}
 
 time_point now() noexcept { return kernel::current().now(); }

@@ -26,6 +26,10 @@ void task_group::prepare(detail::promise_base& added, std::source_location where
 }
 
 task_group::~task_group() {
+    if (size_ > 0) destroy_tasks();
+}
+
+[[gnu::cold]] void task_group::destroy_tasks() noexcept {
     const detail::promise_base* current = detail::this_thread.current;
     while (current != nullptr && current->awaited_by() != nullptr) current = current->awaited_by();
     const detail::destroying_guard guard;

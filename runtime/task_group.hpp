@@ -122,6 +122,7 @@ private:
     }
 
     void prepare(detail::promise_base& added, std::source_location where);
+    void destroy_tasks() noexcept;
     void task_failed(const detail::promise_base& failed) noexcept;
 
     detail::intrusive_list<detail::starter, detail::child_tag> starting_;

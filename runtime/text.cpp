@@ -7,14 +7,15 @@ namespace cove {
 std::string text(std::initializer_list<text_part> parts) {
     std::string whole;
     for (const text_part& part : parts) {
-        char digits[24];
-        std::string_view characters = part.characters_;
-        if (part.is_number_) {
-            if (part.negative_) whole += '-';
-            const auto end = std::to_chars(digits, digits + sizeof digits, part.number_).ptr;
-            characters = {digits, static_cast<std::size_t>(end - digits)};
+        if (part.kind_ == text_part::kind::characters) {
+            whole.append(part.characters_, part.value_);
+            continue;
         }
-        whole += characters;
+        const bool negative = part.kind_ == text_part::kind::negative;
+        if (negative) whole += '-';
+        char digits[24];
+        const auto end = std::to_chars(digits, digits + sizeof digits, negative ? 0 - part.value_ : part.value_).ptr;
+        whole.append(digits, end);
     }
     return whole;
 }

@@ -12,23 +12,21 @@ namespace cove {
 // A part of a text: characters, or a whole number in decimal digits.
 class text_part {
 public:
-    text_part(std::string_view characters) noexcept : characters_(characters) {}
-    text_part(const char* characters) noexcept : characters_(characters) {}
-    text_part(const std::string& characters) noexcept : characters_(characters) {}
+    text_part(std::string_view characters) noexcept : characters_(characters.data()), value_(characters.size()) {}
+    text_part(const char* characters) noexcept : text_part(std::string_view(characters)) {}
+    text_part(const std::string& characters) noexcept : text_part(std::string_view(characters)) {}
     template <class Number>
         requires(std::is_integral_v<Number> && !std::is_same_v<Number, char> && !std::is_same_v<Number, bool>)
     text_part(Number number) noexcept
-        : negative_(number < 0),
-          number_(negative_ ? 0 - static_cast<unsigned long long>(number) : static_cast<unsigned long long>(number)),
-          is_number_(true) {}
+        : value_(static_cast<unsigned long long>(number)), kind_(number < 0 ? kind::negative : kind::number) {}
 
 private:
     friend std::string text(std::initializer_list<text_part> parts);
+    enum class kind : char { characters, number, negative };
 
-    std::string_view characters_;
-    bool negative_ = false;
-    unsigned long long number_ = 0;
-    bool is_number_ = false;
+    const char* characters_ = nullptr;
+    unsigned long long value_;  // the number, or how many characters
+    kind kind_ = kind::characters;
 };
 
 // Returns the parts, one after the other: text({"signal ", 15}). One call, where a sum of strings is compiled into several

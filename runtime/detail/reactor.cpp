@@ -26,7 +26,7 @@ void abandon_all(slot& item, errc why) noexcept {
 
 }  // namespace
 
-reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()) {
+[[gnu::cold]] reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()) {
     poller_ = os_.create_poller();
     if (poller_ < 0) throw_error(to_error_code(poller_), "epoll_create1", {});
     // Edge-triggered, so that nobody ever has to read the counter: each write to it is a new edge.
@@ -37,14 +37,14 @@ reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()
     throw_error(to_error_code(added), "epoll_ctl", "of the loop's event descriptor");
 }
 
-reactor::~reactor() {
+[[gnu::cold]] reactor::~reactor() {
     for (const auto& block : blocks_)
         for (std::size_t i = 0; i < slots_per_block; ++i)
             if (block[i].owner != nullptr) detach(block[i]);
     os_.close(poller_);
 }
 
-void reactor::add_block() {
+[[gnu::cold]] void reactor::add_block() {
     const std::size_t first = blocks_.size() * slots_per_block;
     blocks_.push_back(std::make_unique<slot[]>(slots_per_block));
     for (std::size_t i = slots_per_block; i-- > 0;) {
