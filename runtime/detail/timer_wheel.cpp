@@ -27,12 +27,14 @@ void timer_wheel::place(timer& item) noexcept {
     const std::uint64_t slot = due >> (level * digit_bits) & (slots - 1);
     slots_[level][slot].push_back(item);
     occupied_[level] |= std::uint64_t{1} << slot;
+    occupied_levels_ |= 1U << level;
 }
 
 // The lowest occupied level holds the earliest timers, and its lowest occupied slot the earliest of those: timers
 // of a lower level agree with the present in one more digit.
 timer_wheel::position timer_wheel::first_slot() noexcept {
-    for (int level = 0; level < levels; ++level) {
+    for (; occupied_levels_ != 0; occupied_levels_ &= occupied_levels_ - 1) {
+        const int level = std::countr_zero(occupied_levels_);
         while (occupied_[level] != 0) {
             const int slot = std::countr_zero(occupied_[level]);
             timer_list& found = slots_[level][slot];

@@ -41,7 +41,7 @@ public:
     // Sets or resets item to expire at deadline, at the next expire() if that is past.
     void set(timer& item, time_point deadline) noexcept;
 
-    bool empty() noexcept { return first_slot().list == nullptr; }
+    bool empty() noexcept { return occupied_levels_ == 0 || first_slot().list == nullptr; }
 
     // Returns a point not later than the earliest deadline: that deadline itself, or, where many timers share
     // the earliest slot, the slot's beginning. time_point::max() when there is none.
@@ -67,7 +67,9 @@ private:
     position first_slot() noexcept;
 
     std::uint64_t present_ = 0;
-    std::uint64_t occupied_[levels] = {};  // a bit per slot; it may be stale after a cancel, and is cleared when seen
+    // A bit per level, and per slot; it may be stale after a cancel, and is cleared when seen.
+    unsigned occupied_levels_ = 0;
+    std::uint64_t occupied_[levels] = {};
     timer_list slots_[levels][slots];
 };
 
