@@ -18,6 +18,8 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <random>
+#include <vector>
 
 namespace {
 
@@ -50,6 +52,57 @@ awaitable<void> await_a_finished_task(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(co_await one());
 }
 ASIO_BENCHMARK(await_a_finished_task);
+
+awaitable<void> does_nothing() { co_return; }
+awaitable<void> spawn_and_join(benchmark::State& state) {
+    const auto here = co_await asio::this_coro::executor;
+    asio::steady_timer all(here, asio::steady_timer::time_point::max());
+    for (auto _ : state) {
+        std::int64_t left = state.range(0);
+        const auto ended = [&](const std::exception_ptr&) {
+            if (--left == 0) all.cancel();
+        };
+        for (std::int64_t i = 0; i < state.range(0); ++i) asio::co_spawn(here, does_nothing(), ended);
+        asio::error_code canceled;
+        if (left > 0) co_await all.async_wait(asio::redirect_error(use_awaitable, canceled));
+    }
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+ASIO_BENCHMARK(spawn_and_join)->Arg(1)->Arg(1000);
+
+awaitable<void> yields_for_ever() {
+    const auto here = co_await asio::this_coro::executor;
+    for (;;) co_await asio::post(here, use_awaitable);
+}
+awaitable<void> yield_among(benchmark::State& state) {
+    const auto here = co_await asio::this_coro::executor;
+    for (std::int64_t i = 1; i < state.range(0); ++i) asio::co_spawn(here, yields_for_ever(), asio::detached);
+    for (auto _ : state) co_await asio::post(here, use_awaitable);
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+ASIO_BENCHMARK(yield_among)->Arg(1)->Arg(1000);
+
+// A canceled timer's handler is still called: a thousand of them at a time.
+void timer_set_and_cancel(benchmark::State& state) {
+    asio::io_context loop(1);
+    std::mt19937_64 random(1);
+    const auto start = asio::steady_timer::clock_type::now();
+    const auto does_nothing = [](const asio::error_code&) {};
+    std::vector<asio::steady_timer> pending;
+    for (std::int64_t i = 0; i < state.range(0); ++i) {
+        pending.emplace_back(loop, start + std::chrono::hours(1) + std::chrono::nanoseconds(random() % 60'000'000'000));
+        pending.back().async_wait(does_nothing);
+    }
+    asio::steady_timer timer(loop);
+    int canceled = 0;
+    for (auto _ : state) {
+        timer.expires_at(start + std::chrono::hours(1) + std::chrono::seconds(5));
+        timer.async_wait(does_nothing);
+        timer.cancel();
+        if (++canceled % 1000 == 0) loop.poll();
+    }
+}
+BENCHMARK(timer_set_and_cancel)->Name("asio/timer_set_and_cancel")->Arg(0)->Arg(1'000'000);
 
 awaitable<void> channel_uncontended(benchmark::State& state) {
     queue_type queue(co_await asio::this_coro::executor, 1);

@@ -50,6 +50,18 @@ BENCHMARK(yield_among)->RangeMultiplier(10)->Range(1, 1'000'000);
 
 cove::task<> waits_for(cove::event& end) { co_await end.wait(); }
 
+// Returns what the frame of such a task takes of the heap.
+cove::task<double> frame_bytes() {
+    cove::event never;
+    cove::task_group group;
+    group.spawn(waits_for(never));
+    co_await cove::yield();
+    std::size_t size = 0;
+    cove::current_scope().for_each_waiter(
+        [&](const cove::waiter& idle) { size = ::malloc_usable_size(idle.frame()->handle.address()); });
+    co_return static_cast<double>(size + sizeof(std::size_t));  // with what the heap keeps in front of it
+}
+
 // So many tasks are spawned, all come to wait, and all end: time for each, and what each holds, its frame included.
 cove::task<> alive_loop(benchmark::State& state) {
     const auto count = state.range(0);
@@ -71,6 +83,7 @@ cove::task<> alive_loop(benchmark::State& state) {
         co_await group.join();
     }
     state.SetItemsProcessed(state.iterations() * count);
+    state.counters["frame_bytes"] = co_await frame_bytes();
     state.counters["bytes_each"] = held / static_cast<double>(count);
 }
 void tasks_alive(benchmark::State& state) { cove::run(alive_loop(state)); }

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compare
 
-CONNECTIONS = [1, 10, 64, 300, 1_000, 3_000, 9_000]
+CONNECTIONS = [1, 10, 64, 300, 1_000, 3_000, 10_000]
 MEMBERS = [10, 30, 100, 300, 1_000, 2_000]
 SERVERS = ["cove", "c_edge"]
 
