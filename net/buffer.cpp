@@ -93,7 +93,8 @@ private:
     static constexpr std::size_t hot_max = 8;       // 2 MiB
     static constexpr std::size_t cold_max = 1024;   // a page each: 4 MiB
 
-    void hold(block& held) noexcept {
+    // These two stay out of line: most blocks are given back at once, and their way is to be short.
+    [[gnu::noinline]] void hold(block& held) noexcept {
         if (held.is_generous) return;
         if (generous_count_ == generous_max) {
             block& oldest = *generous_[0];
@@ -103,7 +104,7 @@ private:
         held.is_generous = true;
         generous_[generous_count_++] = &held;
     }
-    void leave_generous(block& left) noexcept {
+    [[gnu::noinline]] void leave_generous(block& left) noexcept {
         left.is_generous = false;
         std::size_t position = generous_count_ - 1;
         while (generous_[position] != &left) --position;
