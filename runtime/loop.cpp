@@ -94,9 +94,8 @@ duration loop::time_until(time_point wake) const noexcept {
     return wake > present ? wake - present : duration::zero();
 }
 
-// By other things than timers.
 bool loop::can_be_woken() noexcept {
-    if (reactor_.waiting > 0) return true;
+    if (reactor_.waiting > 0 || !timers_.empty()) return true;   // a timer may be set for ever
     if (inbox_->has_posters() || !inbox_->empty()) return true;  // in this order: the last poster may just have posted
     for (signal_set* set = signal_sets_.front(); set != nullptr; set = signal_sets_.next(*set))
         if (set->keeps_awake()) return true;
