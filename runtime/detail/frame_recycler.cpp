@@ -1,5 +1,7 @@
 #include <cove/runtime/detail/frame_recycler.hpp>
 
+#include <utility>
+
 namespace cove::detail {
 namespace {
 
@@ -20,15 +22,35 @@ void* frame_recycler::allocate_from_heap(std::size_t size_bytes) {
     return frame;
 }
 
-// What is too large or too much to be kept; and the first one of a thread, which is.
+// What is too large to be kept, or too much; and the first one of a thread, which is kept.
 void frame_recycler::free_seldom(void* frame, std::size_t index) noexcept {
-    if (index < class_count && !closed_at_thread_exit_) {
-        at_thread_exit.armed = true;
-        closed_at_thread_exit_ = true;
-        cached_bytes_limit_ = cached_bytes_max;
-        cache(frame, index);
+    if (index < class_count) {
+        if (closed_at_thread_exit_) {
+            make_room(index);
+        } else {
+            at_thread_exit.armed = true;
+            closed_at_thread_exit_ = true;
+            cached_bytes_limit_ = cached_bytes_max;
+        }
+        if (cached_bytes_ < cached_bytes_limit_) {
+            cache(frame, index);
+            return;
+        }
+    }
+    give_to_heap(frame);
+}
+
+// A cache that a burst has filled gives way, a frame at a time, to the sizes that are in use now.
+void frame_recycler::make_room(std::size_t index) noexcept {
+    if (yielding_ == index || free_[yielding_] == nullptr) {
+        if (++yielding_ >= class_count) yielding_ = 0;
         return;
     }
+    give_to_heap(std::exchange(free_[yielding_], free_[yielding_]->next));
+    cached_bytes_ -= class_size(yielding_);
+}
+
+void frame_recycler::give_to_heap(void* frame) noexcept {
     ::operator delete(frame);
     --from_heap_;
 }
@@ -44,8 +66,7 @@ void frame_recycler::free_cached() noexcept {
     for (link*& list : free_) {
         while (link* frame = list) {
             list = frame->next;
-            ::operator delete(frame);
-            --from_heap_;
+            give_to_heap(frame);
         }
     }
     cached_bytes_ = 0;

@@ -72,11 +72,14 @@ private:
 
     void* allocate_from_heap(std::size_t size_bytes);
     void free_seldom(void* frame, std::size_t index) noexcept;
+    void make_room(std::size_t index) noexcept;
+    void give_to_heap(void* frame) noexcept;
 
     link* free_[class_count + 1] = {};
     std::size_t cached_bytes_ = 0;
     std::size_t cached_bytes_limit_ = 0;  // until the thread's end is seen to, and after it
     long from_heap_ = 0;                  // how many frames were, and have not been given back to it
+    std::size_t yielding_ = 0;            // the size class that gives way where the cache is full
     bool closed_at_thread_exit_ = false;
 };
 

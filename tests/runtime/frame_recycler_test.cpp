@@ -3,6 +3,7 @@
 #include <cove/runtime/detail/frame_recycler.hpp>
 
 #include <doctest/doctest.h>
+#include <support/allocations.hpp>
 
 #include <malloc.h>
 #include <cstddef>
@@ -77,6 +78,26 @@ TEST_CASE("a burst does not stay in the cache for ever") {
         for (void* frame : burst) frames.free(frame, 4096);
         CHECK(frames.live() == 0);
         CHECK(heap_bytes() < before + 40 * 1024 * 1024);
+    }).join();
+}
+
+TEST_CASE("after a burst of one size, frames of another are recycled all the same" *
+          doctest::skip(!test::counts_allocations)) {
+    if (!recycles) return;
+    std::thread([] {
+        std::vector<void*> burst;
+        for (int i = 0; i < 30'000; ++i) burst.push_back(frames.allocate(4000));
+        for (void* frame : burst) frames.free(frame, 4000);
+        const auto use = [] {
+            void* held[10];
+            for (void*& frame : held) frame = frames.allocate(200);
+            for (void* frame : held) frames.free(frame, 200);
+        };
+        for (int i = 0; i < 100; ++i) use();
+        const long before = test::allocations();
+        for (int i = 0; i < 100; ++i) use();
+        CHECK(test::allocations() == before);
+        CHECK(frames.live() == 0);
     }).join();
 }
 
