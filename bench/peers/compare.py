@@ -2,9 +2,9 @@
 """Runs the same servers in many languages against one load generator, and says how they compare.
 
 Each round runs every server once, in a drawn order, the server on core 0 and the generator on core 1, in a network namespace
-of their own. What is printed and plotted are medians over the rounds of each server's ratio to c_edge in the same round;
-c_control is c_edge under another name: how far it is from 1 is the noise. Rounds in which the two cores were not equally near
-to each other at both ends are dropped. Results: OUT/results.json, OUT/results.md and OUT/*.svg.
+of their own. What is printed and plotted are medians over the rounds of each server's ratio to C in the same round: to the mean
+of c_edge and c_control, which are the same program. How far these two are from each other is the noise. Rounds in which the two
+cores were not equally near to each other at both ends are dropped. Results: OUT/results.json, OUT/results.md and OUT/*.svg.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-BASELINE = "c_edge"
+REFERENCES = ["c_edge", "c_control"]  # one program twice: their mean is less noisy than either
 NEAR_NS = 200  # a cache line passes in 80 ns between near cores, in 350 between far ones
 
 # name: (program, generator's mode and arguments, the figures' names there: rate and CPU per unit, unit)
@@ -42,7 +42,7 @@ def command(out, peer, program, port):
         return ["node", f"{here}/node/{program}.js", str(port)]
     if peer == "uvloop":
         return ["/usr/bin/python3", f"{here}/uvloop/{program}.py", str(port)]
-    name = BASELINE if peer == "c_control" else peer
+    name = "c_edge" if peer == "c_control" else peer
     return [f"{out}/{name}/{program}", f"127.0.0.1:{port}" if peer == "cove" and program == "echo" else str(port)]
 
 
@@ -148,8 +148,13 @@ def idle_bytes(out, peer):
 
 
 def ratios(results, scenario, peer, figure):
-    pairs = zip(results[scenario][peer], results[scenario][BASELINE])
-    return [mine[figure] / base[figure] for mine, base in pairs if mine and base and base.get(figure)]
+    """Returns the peer's ratio to the mean of the references, round by round."""
+    references = [results[scenario][name] for name in REFERENCES if name in results[scenario]]
+    found = []
+    for mine, *bases in zip(results[scenario][peer], *references):
+        if mine and bases and all(base and base.get(figure) for base in bases):
+            found.append(mine[figure] / statistics.mean(base[figure] for base in bases))
+    return found
 
 
 def quartiles(values):
@@ -159,7 +164,7 @@ def quartiles(values):
 def table(results, scenario, peers):
     _, _, rate, cpu = SCENARIOS[scenario]
     lines = [f"### {scenario}", "",
-             f"| server | {rate.replace('_', ' ')} | of {BASELINE} (quartiles) | CPU per unit, of {BASELINE} (quartiles) | p50 us | p99 us | p99.9 us |",
+             f"| server | {rate.replace('_', ' ')} | of C (quartiles) | CPU per unit, of C (quartiles) | p50 us | p99 us | p99.9 us |",
              "|---|---|---|---|---|---|---|"]
     for peer in peers:
         reports = [report for report in results[scenario][peer] if report]
