@@ -1,6 +1,7 @@
 #include <cove/runtime/detail/inbox.hpp>
 
 #include <cove/runtime/error.hpp>
+#include <cove/runtime/loop.hpp>
 
 #include <thread>
 
@@ -30,7 +31,10 @@ void inbox::let_go() noexcept {
 
 void inbox::remove_poster() noexcept {
     const entry guard(*this);
-    if (posters_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !is_closed()) os_.signal_event(signals.event_fd);
+    if (posters_.fetch_sub(1, std::memory_order_acq_rel) > 1 || is_closed()) return;
+    loop* const running = this_thread.running;
+    const bool is_awake = running != nullptr && &running->inbox() == this;
+    if (!is_awake) os_.signal_event(signals.event_fd);
 }
 
 bool inbox::push(posted& item) noexcept {

@@ -36,8 +36,8 @@ public:
     void hold() noexcept { holders_.fetch_add(1, std::memory_order_relaxed); }
     void let_go() noexcept;
 
-    // Counts those, among the holders, who can still post. When none is left the loop is woken, to see whether anything
-    // can wake it from now on.
+    // Counts those, among the holders, who can still post. When none is left the loop is woken, if it may be asleep, to see
+    // whether anything can wake it from now on.
     void add_poster() noexcept { posters_.fetch_add(1, std::memory_order_relaxed); }
     void remove_poster() noexcept;
     bool has_posters() const noexcept { return posters_.load(std::memory_order_acquire) > 0; }

@@ -23,6 +23,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -70,6 +71,18 @@ cove::task<> may_abandon(cove::thread_pool& pool, blocking_call& call, std::opti
 }
 
 }  // namespace
+
+TEST_CASE("a call that comes back wakes the loop once") {
+    cove::thread_pool pool(one_thread());
+    auto body = [&pool]() -> cove::task<> {
+        constexpr std::uint64_t count = 100;
+        const cove::loop& here = cove::loop::current();
+        const std::uint64_t before = here.counters().events;
+        for (std::uint64_t i = 0; i < count; ++i) co_await cove::offload(pool, [] {});
+        CHECK(here.counters().events - before <= count);
+    };
+    cove::run(body());
+}
 
 TEST_CASE("a call is made on another thread, and the coroutine goes on here with what it gave") {
     auto body = []() -> cove::task<> {
