@@ -87,17 +87,17 @@ void timer_set_and_cancel(benchmark::State& state) {
     asio::io_context loop(1);
     std::mt19937_64 random(1);
     const auto start = asio::steady_timer::clock_type::now();
-    const auto does_nothing = [](const asio::error_code&) {};
+    const auto ignores = [](const asio::error_code&) {};
     std::vector<asio::steady_timer> pending;
     for (std::int64_t i = 0; i < state.range(0); ++i) {
         pending.emplace_back(loop, start + std::chrono::hours(1) + std::chrono::nanoseconds(random() % 60'000'000'000));
-        pending.back().async_wait(does_nothing);
+        pending.back().async_wait(ignores);
     }
     asio::steady_timer timer(loop);
     int canceled = 0;
     for (auto _ : state) {
         timer.expires_at(start + std::chrono::hours(1) + std::chrono::seconds(5));
-        timer.async_wait(does_nothing);
+        timer.async_wait(ignores);
         timer.cancel();
         if (++canceled % 1000 == 0) loop.poll();
     }

@@ -12,7 +12,6 @@
 #include <support/sweep.hpp>
 
 #include <unistd.h>
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <optional>

@@ -15,7 +15,6 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <cerrno>
 #include <chrono>

@@ -15,7 +15,6 @@
 #include <support/test_kernel.hpp>
 
 #include <sys/socket.h>
-#include <unistd.h>
 #include <cerrno>
 #include <chrono>
 #include <optional>

@@ -52,7 +52,7 @@ TEST_CASE("an operation names the descriptor that it is on, and none once that i
     test::run_on_linux(body());
 }
 
-TEST_CASE("a descriptor may be moved while an operation waits on it") {
+TEST_CASE("an operation that waits stands on the place that its descriptor is moved to") {
     auto body = []() -> cove::task<> {
         test::socket_pair sockets;
         const int fd = sockets.near.number();
