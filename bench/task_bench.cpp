@@ -58,7 +58,7 @@ cove::task<double> frame_bytes() {
     co_await cove::yield();
     std::size_t size = 0;
     cove::current_scope().for_each_waiter(
-        [&](const cove::waiter& idle) { size = ::malloc_usable_size(idle.frame()->handle.address()); });
+        [&](const cove::waiter& idle) { size = ::malloc_usable_size(idle.frame()->handle().address()); });
     co_return static_cast<double>(size + sizeof(std::size_t));  // with what the heap keeps in front of it
 }
 

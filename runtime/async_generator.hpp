@@ -78,16 +78,12 @@ struct async_generator<T>::promise_type : detail::promise_base {
     struct hand_over {
         bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<promise_type> yielding) const noexcept {
-            detail::this_thread.next = std::exchange(yielding.promise().continuation, nullptr);
+            detail::this_thread.current = std::exchange(yielding.promise().continuation, nullptr);
         }
         void await_resume() const noexcept {}
     };
 
-    async_generator get_return_object() noexcept {
-        const auto frame = std::coroutine_handle<promise_type>::from_promise(*this);
-        handle = frame;
-        return async_generator(frame);
-    }
+    async_generator get_return_object() noexcept { return async_generator(detail::frame_of(*this)); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     hand_over yield_value(T& yielded) noexcept {
         value = std::addressof(yielded);
@@ -135,7 +131,7 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <detail::cove_promise Promise>
-    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         if (abandoned_) return false;
         if (!frame_) detail::misuse("a generator that was moved from cannot be awaited", awaiting.promise().location);
         if (frame_.done()) return false;
@@ -147,8 +143,7 @@ public:
         body.reader = this;
         running_ = true;
         body.scope = awaiting.promise().scope;
-        detail::this_thread.next = &body;
-        return true;
+        return detail::run_awaited(body, awaiting.promise());
     }
 
     T* await_resume() {

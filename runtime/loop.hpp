@@ -2,8 +2,8 @@
 //
 // A turn takes a snapshot of the ready queue and runs it, so that a coroutine which always has work cannot keep I/O or
 // timers waiting. Operations that succeed at once draw on a budget that each resumed coroutine gets; one that has
-// spent it goes to the back of the queue. Resuming is done by the loop alone: no operation runs another coroutine
-// inside its own call.
+// spent it goes to the back of the queue. Resuming is done by the loop alone: no operation resumes, inside its own call,
+// a coroutine that waits.
 //
 // Users seldom meet this class: run() makes a loop. Those who write operations use what is public here.
 

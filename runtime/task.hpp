@@ -42,10 +42,10 @@ struct resume_continuation {
     template <cove_promise Promise>
     void await_suspend(std::coroutine_handle<Promise> finished) noexcept {
         promise_base& ended = finished.promise();
-        if (ended.is_spawned())
+        if (ended.is_spawned()) [[unlikely]]
             end_spawned(ended);
         else
-            this_thread.next = ended.continuation;
+            this_thread.current = ended.continuation;
     }
     void await_resume() const noexcept {}
 };
@@ -83,9 +83,10 @@ struct task_promise<void> : task_promise_base<void> {
 // A lazy coroutine: nothing of it runs until it is awaited, once, or given to a task_group or to run().
 //
 // `co_await some_task()` starts it, waits for its end, and gives its result or throws what it threw. T is void, a value
-// (move-only is enough) or a reference. Awaiting never uses stack: a loop may await any number of tasks, and a chain of
-// tasks be of any depth, in every build. Only a chain that is destroyed while it is suspended takes stack for each of its
-// frames: some 80 bytes in a release build, up to 800 under AddressSanitizer.
+// (move-only is enough, aligned to 16 bytes at most) or a reference. A loop may await any number of tasks, and a chain of
+// tasks be of any depth, in every build: no more than nine coroutines ever stand on the stack, each with those of its
+// variables that the compiler does not keep in its frame. Only a chain that is destroyed while it is suspended takes stack
+// for each of its frames: some 80 bytes in a release build, up to 800 under AddressSanitizer.
 //
 // Cancellation: a task inherits the cancel scope of whoever awaits or spawns it; awaiting a task in a canceled scope
 // still starts it, and its first wait throws `canceled`.
@@ -109,7 +110,8 @@ public:
         return *this;
     }
     ~task() {
-        if (!frame_) return;
+        if (!frame_) [[unlikely]]
+            return;
 #ifndef NDEBUG
         if (frame_.promise().continuation == nullptr) detail::report_unawaited(frame_.promise());
         const detail::destroying_guard guard;
@@ -119,14 +121,15 @@ public:
 
     bool await_ready() const noexcept { return false; }
 
+    // Starts the task; false: it has ended already, and whoever awaits it goes on.
     template <detail::cove_promise Promise>
-    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         if (!frame_) detail::misuse("a task that was moved from cannot be awaited", awaiting.promise().location);
         promise_type& mine = frame_.promise();
         if (mine.continuation != nullptr) detail::misuse("a task can be awaited once", awaiting.promise().location);
         mine.continuation = &awaiting.promise();
         mine.scope = awaiting.promise().scope;
-        detail::this_thread.next = &mine;
+        return detail::run_awaited(mine, awaiting.promise());
     }
 
     T await_resume() { return frame_.promise().result.take(); }
@@ -135,9 +138,7 @@ private:
     friend detail::task_promise_base<T>;
     friend class task_group;
 
-    explicit task(promise_type& promise) noexcept : frame_(std::coroutine_handle<promise_type>::from_promise(promise)) {
-        promise.handle = frame_;
-    }
+    explicit task(promise_type& promise) noexcept : frame_(detail::frame_of(promise)) {}
 
     std::coroutine_handle<promise_type> frame_;
 };

@@ -37,10 +37,10 @@ task_group::~task_group() {
         --size_;
         if (detail::promise_base* left = running_.pop_front()) {
             if (left == current) detail::misuse("a task_group was destroyed by one of its own tasks");
-            left->handle.destroy();
+            left->handle().destroy();
         } else {
             detail::starter* unstarted = starting_.pop_front();
-            const std::coroutine_handle<> frame = unstarted->frame().handle;
+            const std::coroutine_handle<> frame = unstarted->frame().handle();
             delete unstarted;
             frame.destroy();
         }
@@ -52,7 +52,7 @@ void detail::fail_spawned(promise_base& frame) noexcept { static_cast<task_group
 void detail::end_spawned(promise_base& frame) noexcept {
     auto* group = static_cast<task_group*>(frame.scope);
     frame.unlink();
-    frame.handle.destroy();
+    frame.handle().destroy();
     --group->size_;
     group->task_ended();
     if (group->size_ == 0 && group->joining_ != nullptr) std::exchange(group->joining_, nullptr)->finish();

@@ -17,12 +17,12 @@ thread_local closer at_thread_exit;
 
 void* frame_recycler::allocate_from_heap(std::size_t size_bytes) {
     const std::size_t index = size_class(size_bytes);
-    void* frame = ::operator new(index < class_count ? class_size(index) : size_bytes);
+    void* frame = ::operator new(index < class_count ? static_cast<std::size_t>(class_size(index)) : size_bytes);
     ++from_heap_;
     return frame;
 }
 
-// What is too large to be kept, or too much; and the first one of a thread, which is kept.
+// What is too large to be kept, or too much: then there is less than no room; and the first one of a thread, which is kept.
 void frame_recycler::free_seldom(void* frame, std::size_t index) noexcept {
     if (index < class_count) {
         if (closed_at_thread_exit_) {
@@ -30,12 +30,13 @@ void frame_recycler::free_seldom(void* frame, std::size_t index) noexcept {
         } else {
             at_thread_exit.armed = true;
             closed_at_thread_exit_ = true;
-            cached_bytes_limit_ = cached_bytes_max;
+            room_ += cached_bytes_max;
         }
-        if (cached_bytes_ < cached_bytes_limit_) {
+        if (room_ >= 0) {
             cache(frame, index);
             return;
         }
+        room_ += class_size(index);
     }
     give_to_heap(frame);
 }
@@ -47,7 +48,7 @@ void frame_recycler::make_room(std::size_t index) noexcept {
         return;
     }
     give_to_heap(std::exchange(free_[yielding_], free_[yielding_]->next));
-    cached_bytes_ -= class_size(yielding_);
+    room_ += class_size(yielding_);
 }
 
 void frame_recycler::give_to_heap(void* frame) noexcept {
@@ -63,18 +64,18 @@ long frame_recycler::live() const noexcept {
 }
 
 void frame_recycler::free_cached() noexcept {
-    for (link*& list : free_) {
-        while (link* frame = list) {
-            list = frame->next;
+    for (std::size_t index = 0; index < class_count; ++index) {
+        while (link* frame = free_[index]) {
+            free_[index] = frame->next;
+            room_ += class_size(index);
             give_to_heap(frame);
         }
     }
-    cached_bytes_ = 0;
 }
 
 void frame_recycler::close() noexcept {
     free_cached();
-    cached_bytes_limit_ = 0;
+    room_ = 0;
 }
 
 }  // namespace cove::detail

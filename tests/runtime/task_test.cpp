@@ -1,4 +1,4 @@
-// The promises of task<T>: lazy, awaited once, any result, and no use of stack however long or deep the awaiting goes.
+// The promises of task<T>: lazy, awaited once, any result, and a few calls' stack however long or deep the awaiting goes.
 
 #include <cove/runtime/task.hpp>
 
@@ -14,6 +14,7 @@
 #include <support/test_kernel.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -135,6 +136,25 @@ TEST_CASE("a result needs neither a default constructor nor an assignment") {
         co_return made.value;
     };
     CHECK(test::run(body()) == 5);
+}
+
+TEST_CASE("a result of the largest alignment there is stands as it should") {
+    struct alignas(16) wide {
+        long number;
+    };
+    struct maker {
+        static cove::task<wide> make(long number) {
+            co_await cove::yield();
+            co_return wide{number};
+        }
+    };
+    auto body = []() -> cove::task<> {
+        auto made = maker::make(5);
+        wide result = co_await made;
+        CHECK(reinterpret_cast<std::uintptr_t>(&result) % 16 == 0);
+        CHECK(result.number == 5);
+    };
+    test::run(body());
 }
 
 TEST_CASE("a result that nobody takes is destroyed with its task") {
