@@ -51,13 +51,15 @@ std::size_t thread_pool::threads() noexcept {
 
 int thread_pool::add(detail::job& added) noexcept {
     if (added.defer_to(kernel::current())) return 0;
-    const detail::monitor::lock guard(monitor_);
-    const bool needs_thread = idle_ <= queued_;
-    const bool has_thread = !needs_thread || (threads_ < options_.threads_max && start_thread()) || threads_ > 0;
-    if (!has_thread || (queued_ >= idle_ && queued_ - idle_ >= options_.queue_max)) return -EAGAIN;
-    queue_.push_back(added);
-    ++queued_;
-    work_.wake_one();
+    {
+        const detail::monitor::lock guard(monitor_);
+        const bool needs_thread = idle_ <= queued_;
+        const bool has_thread = !needs_thread || (threads_ < options_.threads_max && start_thread()) || threads_ > 0;
+        if (!has_thread || (queued_ >= idle_ && queued_ - idle_ >= options_.queue_max)) return -EAGAIN;
+        queue_.push_back(added);
+        ++queued_;
+    }
+    work_.wake_one();  // without the lock, which the woken thread takes first of all
     return 0;
 }
 
