@@ -40,6 +40,7 @@ task_group::~task_group() {
             left->handle().destroy();
         } else {
             detail::starter* unstarted = starting_.pop_front();
+            if (unstarted == nullptr) detail::misuse("a task_group was destroyed by one of its own tasks");
             const std::coroutine_handle<> frame = unstarted->frame().handle();
             delete unstarted;
             frame.destroy();
@@ -52,6 +53,7 @@ void detail::fail_spawned(promise_base& frame) noexcept { static_cast<task_group
 void detail::end_spawned(promise_base& frame) noexcept {
     auto* group = static_cast<task_group*>(frame.scope);
     frame.unlink();
+    frame.continuation = nullptr;
     frame.handle().destroy();
     --group->size_;
     group->task_ended();

@@ -11,10 +11,10 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <chrono>
 #include <cstddef>
@@ -145,8 +145,7 @@ TEST_CASE("a spawned task's stack ends with the place that spawned it") {
 
 TEST_CASE("the stacks can be printed while somebody yields") {
     // In a child, because a sanitizer ends the process where arithmetic overflows.
-    const pid_t child = ::fork();
-    if (child == 0) {
+    const test::child_end seen = test::in_child([] {
         std::string text;
         auto yields = []() -> cove::task<> { co_await cove::yield(); };
         auto body = [&]() -> cove::task<> {
@@ -157,9 +156,8 @@ TEST_CASE("the stacks can be printed while somebody yields") {
             co_await group.join();
         };
         test::run(body());
-        ::_exit(contains(text, "sleep, 92233") ? 1 : 0);
-    }
-    int status = -1;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+        return contains(text, "sleep, 92233") ? 1 : 0;
+    });
+    CAPTURE(seen.said);
+    CHECK(seen.status == 0);
 }

@@ -3,11 +3,11 @@
 #include <cove/runtime/kernel.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cerrno>
 #include <chrono>
@@ -291,11 +291,7 @@ TEST_CASE("a handler leaves errno as it was") {
 
 TEST_CASE("forks are counted in the child") {
     const unsigned here = linux_kernel().fork_count();
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(linux_kernel().fork_count() == here + 1 ? 0 : 1);
-    int status = -1;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+    CHECK(test::in_child([here] { return linux_kernel().fork_count() == here + 1 ? 0 : 1; }).status == 0);
     CHECK(linux_kernel().fork_count() == here);
 }
 

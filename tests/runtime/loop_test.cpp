@@ -12,6 +12,7 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 
 #include <sys/eventfd.h>
@@ -63,31 +64,6 @@ std::function<std::optional<long>(std::string_view, int)> refuse(std::string_vie
         if (made == call) return error;
         return {};
     };
-}
-
-// Runs something in a child process and gives what it wrote to stderr, and how it ended.
-struct ending {
-    std::string text;
-    int status = 0;
-};
-ending in_child(const std::function<void()>& call) {
-    int ends[2] = {-1, -1};
-    REQUIRE(::pipe(ends) == 0);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::signal(SIGABRT, SIG_DFL);
-        ::dup2(ends[1], STDERR_FILENO);
-        call();
-        ::_exit(0);
-    }
-    ::close(ends[1]);
-    ending seen;
-    char buffer[1024];
-    for (ssize_t count = 0; (count = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-        seen.text.append(buffer, static_cast<std::size_t>(count));
-    ::close(ends[0]);
-    REQUIRE(::waitpid(child, &seen.status, 0) == child);
-    return seen;
 }
 
 cove::task<> nothing() { co_return; }
@@ -267,26 +243,27 @@ TEST_CASE("where the kernel gives no poller, no event descriptor or no registrat
 }
 
 TEST_CASE("run inside run stops the process and names the rule") {
-    const ending seen = in_child([] { cove::run(runs_inside()); });
-    CAPTURE(seen.text);
-    CHECK(WIFSIGNALED(seen.status));
-    CHECK(WTERMSIG(seen.status) == SIGABRT);
-    CHECK(seen.text.find("run() was called inside a running loop") != std::string::npos);
+    const test::child_end seen = test::in_child([] { return cove::run(runs_inside()); });
+    CAPTURE(seen.said);
+    CHECK(seen.status == -SIGABRT);
+    CHECK(seen.said.find("run() was called inside a running loop") != std::string::npos);
 }
 
 TEST_CASE("what needs a loop says so where there is none") {
-    const ending seen = in_child([] { cove::loop::current(); });
-    CAPTURE(seen.text);
-    CHECK(WIFSIGNALED(seen.status));
-    CHECK(seen.text.find("this needs a running loop") != std::string::npos);
+    const test::child_end seen = test::in_child([] {
+        cove::loop::current();
+        return 0;
+    });
+    CAPTURE(seen.said);
+    CHECK(seen.status == -SIGABRT);
+    CHECK(seen.said.find("this needs a running loop") != std::string::npos);
 }
 
 TEST_CASE("a loop refuses to go on in a forked child, and says so") {
-    const ending seen = in_child([] { cove::run(goes_on_in_child()); });
-    CAPTURE(seen.text);
-    CHECK(WIFEXITED(seen.status));
-    CHECK(WEXITSTATUS(seen.status) == 3);
-    CHECK(seen.text.find("a loop cannot go on in a forked child") != std::string::npos);
+    const test::child_end seen = test::in_child([] { return cove::run(goes_on_in_child()); });
+    CAPTURE(seen.said);
+    CHECK(seen.status == 3);
+    CHECK(seen.said.find("a loop cannot go on in a forked child") != std::string::npos);
 }
 
 TEST_CASE("loops on one thread may follow one another, and each starts afresh") {

@@ -17,19 +17,18 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 #include <support/threads.hpp>
 
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -87,25 +86,6 @@ struct restored_affinity {
     const cpu_set_t before = affinity();
     ~restored_affinity() { ::sched_setaffinity(0, sizeof before, &before); }
 };
-
-// The exit status of a child that makes this call, or minus the signal that ended it.
-int in_child(const std::function<int()>& call) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::signal(SIGTERM, SIG_DFL);
-        ::signal(SIGINT, SIG_DFL);
-        ::signal(SIGABRT, SIG_DFL);
-        int status = 99;
-        try {
-            status = call();
-        } catch (...) {
-        }
-        ::_exit(status);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 }  // namespace
 
@@ -476,7 +456,7 @@ TEST_CASE("a signal cancels the main of every shard, and those that end by it ha
             });
             return status == 0 && cleaned_up == 3 ? 7 : 1;
         };
-        for (int round = 0; round < 20; ++round) CHECK(in_child(served) == 7);
+        for (int round = 0; round < 20; ++round) CHECK(test::in_child(served).status == 7);
     }
 }
 
@@ -499,7 +479,7 @@ TEST_CASE("a second signal ends the process as it would without cove") {
             }
         });
     };
-    CHECK(in_child(served) == -SIGTERM);
+    CHECK(test::in_child(served).status == -SIGTERM);
 }
 
 TEST_CASE("by the options the signals are left alone") {
@@ -512,7 +492,7 @@ TEST_CASE("by the options the signals are left alone") {
             },
             plain());
     };
-    CHECK(in_child(served) == -SIGTERM);
+    CHECK(test::in_child(served).status == -SIGTERM);
 }
 
 TEST_CASE("shards come and go many times, one run after another") {
@@ -528,12 +508,14 @@ TEST_CASE("shards come and go many times, one run after another") {
 }
 
 TEST_CASE("a misuse names the rule") {
-    CHECK(in_child([] {
-              ::close(STDERR_FILENO);
-              const auto inside = []() -> task<> {
-                  cove::run_sharded(1, [](shard&) -> task<> { co_return; });
-                  co_return;
-              };
-              return cove::run(inside());
-          }) == -SIGABRT);
+    const test::child_end seen = test::in_child([] {
+        const auto inside = []() -> task<> {
+            cove::run_sharded(1, [](shard&) -> task<> { co_return; });
+            co_return;
+        };
+        return cove::run(inside());
+    });
+    CAPTURE(seen.said);
+    CHECK(seen.status == -SIGABRT);
+    CHECK(seen.said.find("run_sharded() was called inside a running loop") != std::string::npos);
 }

@@ -12,16 +12,15 @@
 #include <cove/runtime/timeout.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 
-#include <sys/wait.h>
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -53,19 +52,6 @@ cove::task<> counts(cove::signal_set& signals, std::vector<int>& seen) {
 cove::task<> takes_one(cove::signal_set& signals, std::vector<int>& seen) {
     const int signo = co_await signals.next();
     seen.push_back(signo);
-}
-
-// The exit status of a child that makes this call, or minus the signal that ended it.
-int in_child(const std::function<int()>& call) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::signal(SIGTERM, SIG_DFL);
-        ::signal(SIGINT, SIG_DFL);
-        ::_exit(call());
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 cove::task<> ends_by_sigterm() {
@@ -298,33 +284,33 @@ TEST_CASE("waiting for a signal is a deadlock where it was declared not to count
         signals.unref();
         co_await signals.next();
     };
-    CHECK(in_child([&body] {
+    CHECK(test::in_child([&body] {
               try {
                   test::run_on_linux(body());
               } catch (const cove::deadlock_error&) {
                   return 42;
               }
               return 1;
-          }) == 42);
+          }).status == 42);
 }
 
 TEST_CASE("run turns SIGTERM into a cancellation, and a task<> that ends by it has ended in order") {
-    CHECK(in_child([] { return cove::run(ends_by_sigterm()); }) == 0);
+    CHECK(test::in_child([] { return cove::run(ends_by_sigterm()); }).status == 0);
 }
 
 TEST_CASE("run throws canceled where a signal ended a task that should have had a result") {
-    CHECK(in_child([] {
+    CHECK(test::in_child([] {
               try {
                   cove::run(has_a_result());
               } catch (const cove::canceled&) {
                   return 42;
               }
               return 1;
-          }) == 42);
+          }).status == 42);
 }
 
 TEST_CASE("a second SIGTERM ends the process as it would without cove") {
-    CHECK(in_child([] { return cove::run(hangs_in_clean_up()); }) == -SIGTERM);
+    CHECK(test::in_child([] { return cove::run(hangs_in_clean_up()); }).status == -SIGTERM);
 }
 
 TEST_CASE("run leaves the process's signals as they were") {

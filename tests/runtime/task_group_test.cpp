@@ -13,6 +13,7 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 
 #include <sys/eventfd.h>
@@ -382,6 +383,35 @@ TEST_CASE("a task that ends cancels its group from a destructor without resuming
         CHECK(canceled == 2);
     };
     test::run(body());
+}
+
+TEST_CASE("a group that one of its own tasks destroys, or what that one leaves on its end, says so") {
+    const auto destroys = [](auto spawn) {
+        return test::in_child([&spawn] {
+            auto body = [&spawn]() -> cove::task<> {
+                auto group = std::make_shared<cove::task_group>();
+                spawn(group);
+                group.reset();
+                co_await cove::sleep_for(1h);
+            };
+            test::run(body());
+            return 0;
+        });
+    };
+    const auto while_it_runs = [](std::shared_ptr<cove::task_group>& group) {
+        group->spawn([held = group]() mutable -> cove::task<> {
+            held.reset();
+            co_return;
+        });
+    };
+    const auto by_what_it_holds = [](std::shared_ptr<cove::task_group>& group) {
+        group->spawn([held = group]() -> cove::task<> { co_return; });
+    };
+    for (const test::child_end& seen : {destroys(while_it_runs), destroys(by_what_it_holds)}) {
+        CAPTURE(seen.said);
+        CHECK(seen.status == -SIGABRT);
+        CHECK(seen.said.find("a task_group was destroyed by one of its own tasks") != std::string::npos);
+    }
 }
 
 TEST_CASE("while a group is destroyed a task's destructor may cancel it and spawn into it") {

@@ -11,10 +11,9 @@
 #include <cove/runtime/wait_queue.hpp>
 
 #include <doctest/doctest.h>
+#include <support/child.hpp>
 #include <support/test_kernel.hpp>
 
-#include <sys/wait.h>
-#include <unistd.h>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -120,17 +119,15 @@ TEST_CASE("an operation that has to wait loses against a limit that is over alre
 
 TEST_CASE("a limit as far in the past as can be counted is over already") {
     // In a child, because a sanitizer ends the process where arithmetic overflows.
-    const pid_t child = ::fork();
-    if (child == 0) {
+    const test::child_end seen = test::in_child([] {
         auto body = []() -> cove::task<int> {
             const auto nothing = co_await cove::move_on_after(cove::duration::min(), after(1h, 5));
             co_return nothing.has_value() ? 1 : 0;
         };
-        ::_exit(test::run(body()));
-    }
-    int status = -1;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+        return test::run(body());
+    });
+    CAPTURE(seen.said);
+    CHECK(seen.status == 0);
 }
 
 TEST_CASE("the largest limit of any type means for ever") {
