@@ -1,4 +1,5 @@
 // load MODE PORT [--pid N] [--connections N] [--idle N] [--size BYTES] [--seconds S] [--count N] [--senders N] [--window N]
+//      [--busy-poll MICROSECONDS]
 
 #include "load.hpp"
 
@@ -71,7 +72,8 @@ namespace {
 [[noreturn]] void usage() {
     std::fprintf(stderr,
                  "usage: load ping-pong|churn|streaming|idle|fan-out PORT [--pid N] [--connections N] [--idle N]\n"
-                 "            [--size BYTES] [--seconds S] [--count N] [--senders N] [--window N]\n");
+                 "            [--size BYTES] [--seconds S] [--count N] [--senders N] [--window N]\n"
+                 "            [--busy-poll MICROSECONDS]\n");
     std::exit(2);
 }
 
@@ -101,6 +103,8 @@ load_options parse(int argc, char** argv) {
             options.senders = whole;
         else if (name == "--window")
             options.window = whole;
+        else if (name == "--busy-poll")
+            options.busy_poll_us = value;
         else
             usage();
     }
@@ -121,7 +125,9 @@ cove::task<> run_mode(std::string_view mode, const load_options& options, report
 int main(int argc, char** argv) try {
     const load_options options = parse(argc, argv);
     report found;
-    const int status = cove::run(run_mode(argv[1], options, found));
+    cove::run_options how;
+    how.busy_poll = cove::duration(static_cast<std::int64_t>(options.busy_poll_us * 1000));
+    const int status = cove::run(run_mode(argv[1], options, found), how);
     found.print();
     return status;
 } catch (const std::exception& error) {

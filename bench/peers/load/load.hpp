@@ -26,6 +26,7 @@ struct load_options {
     std::uint64_t count = ~std::uint64_t{0};  // ends earlier after so many
     std::size_t senders = 4;
     std::size_t window = 4;
+    double busy_poll_us = 0;  // how long it looks for answers before it sleeps: see cove::run_options
 };
 
 // What a run has found out, printed as a JSON object.
