@@ -40,6 +40,7 @@ task_group::~task_group() {
             left->handle().destroy();
         } else {
             detail::starter* unstarted = starting_.pop_front();
+            // Neither running nor to be started: it has ended, and is being destroyed with what it holds, this group.
             if (unstarted == nullptr) detail::misuse("a task_group was destroyed by one of its own tasks");
             const std::coroutine_handle<> frame = unstarted->frame().handle();
             delete unstarted;
@@ -53,7 +54,7 @@ void detail::fail_spawned(promise_base& frame) noexcept { static_cast<task_group
 void detail::end_spawned(promise_base& frame) noexcept {
     auto* group = static_cast<task_group*>(frame.scope);
     frame.unlink();
-    frame.continuation = nullptr;
+    frame.continuation = nullptr;  // out of the list it is taken for awaited, and what it holds may look for by whom
     frame.handle().destroy();
     --group->size_;
     group->task_ended();

@@ -237,8 +237,8 @@ def enter_namespace():
         return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # lo up
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40))
-    # Other namespaces than the first may be refused all but reno.
-    # What the kernel remembers of one server's connections must not be where the next one's begin.
+    # Other namespaces than the first may be refused all but reno. Without tcp_no_metrics_save connections begin with what the
+    # kernel remembers of those to the server before.
     for name, values in {"tcp_congestion_control": ["cubic", "reno"], "tcp_no_metrics_save": ["1"], "tcp_max_tw_buckets": ["1000"],
                          "ip_local_port_range": ["1025 19999"]}.items():
         if not any(set_network(name, value) for value in values):
