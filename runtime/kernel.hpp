@@ -18,8 +18,12 @@ struct msghdr;
 
 namespace cove {
 
-// What epoll reports of a descriptor, by epoll's own bits.
-struct readiness_event {
+// What epoll reports of a descriptor, by epoll's own bits and in its own layout, so that nobody copies it.
+struct
+#if defined(__x86_64__)
+    [[gnu::packed]]
+#endif
+    readiness_event {
     std::uint32_t bits = 0;
     std::uint64_t data = 0;
 };
@@ -118,7 +122,10 @@ public:
 
     // Counts the forks between the first process and this one: a poller must not be used where the number differs
     // from that at its creation, because parent and child would share its registrations.
-    virtual unsigned fork_count() noexcept = 0;
+    static unsigned fork_count() noexcept { return forks_.load(std::memory_order_relaxed); }
+
+protected:
+    static inline std::atomic<unsigned> forks_{0};
 };
 
 // The kernel that this process runs on. Any thread may call it.

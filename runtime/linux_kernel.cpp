@@ -33,6 +33,11 @@ static_assert(static_cast<int>(kernel::registration::add) == EPOLL_CTL_ADD);
 static_assert(static_cast<int>(kernel::registration::remove) == EPOLL_CTL_DEL);
 static_assert(static_cast<int>(kernel::registration::modify) == EPOLL_CTL_MOD);
 
+static_assert(sizeof(readiness_event) == sizeof(epoll_event));
+static_assert(offsetof(readiness_event, bits) == offsetof(epoll_event, events));
+static_assert(offsetof(readiness_event, data) == offsetof(epoll_event, data));
+epoll_event* as_epoll(readiness_event* events) noexcept { return reinterpret_cast<epoll_event*>(events); }
+
 template <class Result>
 Result or_errno(Result result) noexcept {
     return result < 0 ? static_cast<Result>(-errno) : result;
@@ -90,8 +95,6 @@ long without_sigpipe(Call call) noexcept {
     return result;
 }
 
-std::atomic<unsigned> forks{0};
-
 // A set of processors, as large as any that Linux can be built for: sched_getaffinity(2) refuses a smaller one than its own.
 struct processor_set {
     static constexpr int size = 8 * CPU_SETSIZE;
@@ -110,7 +113,7 @@ thread_local int pinned_to = -1;
 class linux_kernel_calls final : public kernel {
 public:
     linux_kernel_calls() noexcept {
-        ::pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+        ::pthread_atfork(nullptr, nullptr, [] { forks_.fetch_add(1); });
     }
 
     time_point now() noexcept override {
@@ -177,17 +180,10 @@ public:
 
     int create_poller() noexcept override { return or_errno(::epoll_create1(EPOLL_CLOEXEC)); }
     int control(int poller, registration what, int fd, readiness_event event) noexcept override {
-        epoll_event asked{};
-        asked.events = event.bits;
-        asked.data.u64 = event.data;
-        return or_errno(::epoll_ctl(poller, static_cast<int>(what), fd, &asked));
+        return or_errno(::epoll_ctl(poller, static_cast<int>(what), fd, as_epoll(&event)));
     }
     [[gnu::hot]] int wait(int poller, readiness_event* events, int events_max, duration timeout) noexcept override {
-        constexpr int batch_max = 256;
-        epoll_event batch[batch_max];
-        const int count = wait_native(poller, batch, std::min(events_max, batch_max), timeout);
-        for (int i = 0; i < count; ++i) events[i] = {batch[i].events, batch[i].data.u64};
-        return count;
+        return wait_native(poller, as_epoll(events), events_max, timeout);
     }
 
     int create_event() noexcept override { return or_errno(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
@@ -255,8 +251,6 @@ public:
         if (pinned_to >= 0) before_pinning.apply();
         return std::exchange(pinned_to, -1);
     }
-
-    unsigned fork_count() noexcept override { return forks.load(std::memory_order_relaxed); }
 
 private:
     static int wait_native(int poller, epoll_event* events, int events_max, duration timeout) noexcept {

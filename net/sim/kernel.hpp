@@ -65,7 +65,6 @@ public:
     int processors(int* numbers, int numbers_max) noexcept override;
     int pin(int processor) noexcept override { return processor == 0 ? 0 : -EINVAL; }
     int unpin() noexcept override { return -1; }
-    unsigned fork_count() noexcept override { return 0; }
 
     // Who is told that a loop which sleeps has something to do.
     class sleeper {

@@ -26,7 +26,7 @@ void abandon_all(slot& item, errc why) noexcept {
 
 }  // namespace
 
-[[gnu::cold]] reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(os.fork_count()) {
+[[gnu::cold]] reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(kernel::fork_count()) {
     poller_ = os_.create_poller();
     if (poller_ < 0) throw_error(to_error_code(poller_), "epoll_create1", {});
     // Edge-triggered, so that nobody ever has to read the counter: each write to it is a new edge.
@@ -140,14 +140,15 @@ bool reactor::turn_away_borrowers(int fd) noexcept {
 
 int reactor::control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept {
     // A forked child shares the poller with its parent: whatever it did here would happen to the parent.
-    if (os_.fork_count() != fork_count_) return -ECHILD;
+    if (kernel::fork_count() != fork_count_) return -ECHILD;
     const int answer = os_.control(poller_, what, item.fd, {bits, tag(item)});
     if (what == kernel::registration::add && answer >= 0) ++registrations;
     return answer;
 }
 
 [[gnu::hot]] int reactor::poll(duration timeout) noexcept {
-    if (os_.fork_count() != fork_count_) misuse("a loop cannot go on in a forked child; start another one with run()");
+    if (kernel::fork_count() != fork_count_)
+        misuse("a loop cannot go on in a forked child; start another one with run()");
     const int count = os_.wait(poller_, events_, events_max, timeout);
     if (count == -EINTR) return 0;
     for (int i = 0; i < count; ++i) dispatch(events_[i]);

@@ -123,7 +123,6 @@ TEST_CASE("an event that carries an old generation is dropped") {
         int processors(int* numbers, int numbers_max) noexcept override { return os_.processors(numbers, numbers_max); }
         int pin(int processor) noexcept override { return os_.pin(processor); }
         int unpin() noexcept override { return os_.unpin(); }
-        unsigned fork_count() noexcept override { return os_.fork_count(); }
         int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
             if (replay.empty()) return os_.wait(poller, events, events_max, timeout);
             events[0] = {cove::kernel::event_in | cove::kernel::event_out, replay.back()};

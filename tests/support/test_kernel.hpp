@@ -116,7 +116,6 @@ public:
         return answer<int>("pin", -1, [&] { return real().pin(processor); });
     }
     int unpin() noexcept override { return real().unpin(); }
-    unsigned fork_count() noexcept override { return real().fork_count(); }
 
     int wait(int poller, cove::readiness_event* events, int events_max, cove::duration timeout) noexcept override {
         ++calls["wait"];
