@@ -37,8 +37,8 @@ loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
 void loop::begin_turn() {
     inbox_->tally.turns.add(1);
-    if (ready_.empty() || resumed_since_poll_ >= resumes_per_poll) poll();
-    snapshot_.splice_back(ready_);
+    if (ready_->empty() || resumed_since_poll_ >= resumes_per_poll) poll();
+    std::swap(ready_, snapshot_);
 }
 
 [[gnu::hot]] std::size_t loop::turn() {
@@ -50,7 +50,7 @@ void loop::begin_turn() {
 
 [[gnu::hot]] void loop::poll() {
     duration timeout = duration::zero();
-    if (ready_.empty()) {
+    if (ready_->empty()) {
         const time_point wake = timers_.next_wake();
         if (wake != time_point::max())
             timeout = time_until(wake);
@@ -67,8 +67,8 @@ void loop::begin_turn() {
     tally.polls.add(1);
     tally.events.add(static_cast<unsigned>(polled));
     tally.registrations.set(reactor_.registrations);
-    tally.posts.add(inbox_->run_all());
-    deliver_signals();
+    if (!inbox_->empty()) tally.posts.add(inbox_->run_all());
+    if (inbox_->signals.pending.load(std::memory_order_acquire) != 0) deliver_signals();
     if (!timers_.empty()) tally.timers.add(timers_.expire(now()));
 }
 

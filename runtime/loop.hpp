@@ -61,10 +61,10 @@ public:
     std::size_t turn();
 
     // A turn by its parts, for those who want to look on, or to interfere, between one coroutine and the next: takes the
-    // snapshot, and runs the first of what is left of it; false: nothing is left.
+    // snapshot, where nothing is left of the one before, and runs the first of what is left of it; false: nothing is left.
     void begin_turn();
     bool run_next() noexcept {
-        runnable* item = snapshot_.pop_front();
+        runnable* item = snapshot_->pop_front();
         if (item == nullptr) return false;
         budget_ = budget_per_resume;
         ++resumed_since_poll_;
@@ -74,7 +74,7 @@ public:
     }
 
     // Puts an item at the back of the ready queue.
-    void make_ready(runnable& item) noexcept { ready_.push_back(item); }
+    void make_ready(runnable& item) noexcept { ready_->push_back(item); }
 
     // Takes one from the running coroutine's budget; false: it has had its share and should go to the back of the queue.
     bool spend_budget() noexcept {
@@ -120,8 +120,9 @@ private:
     [[noreturn]] void throw_deadlock();
 
     kernel& os_;
-    detail::intrusive_list<runnable, detail::ready_tag> ready_;
-    detail::intrusive_list<runnable, detail::ready_tag> snapshot_;
+    detail::intrusive_list<runnable, detail::ready_tag> queues_[2];
+    detail::intrusive_list<runnable, detail::ready_tag>* ready_ = &queues_[0];     // what becomes ready stands here,
+    detail::intrusive_list<runnable, detail::ready_tag>* snapshot_ = &queues_[1];  // and here what this turn runs
     unsigned budget_ = 0;
     unsigned resumed_since_poll_ = 0;
     duration busy_poll_ = duration::zero();

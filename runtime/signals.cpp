@@ -71,7 +71,6 @@ void loop::remove(signal_set& receiver) noexcept {
 }
 
 void loop::deliver_signals() noexcept {
-    if (inbox_->signals.pending.load(std::memory_order_acquire) == 0) return;
     const std::uint64_t arrived = inbox_->signals.pending.exchange(0);
     for (signal_set* receiver = signal_sets_.front(); receiver != nullptr; receiver = signal_sets_.next(*receiver))
         receiver->deliver(arrived);

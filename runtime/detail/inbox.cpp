@@ -63,7 +63,6 @@ posted* inbox::take_all(posted* leave_behind) noexcept {
 }
 
 std::size_t inbox::run_all() noexcept {
-    if (empty()) return 0;
     std::size_t count = 0;
     for (posted* item = take_all(nullptr); item != nullptr;) {
         posted* after = item->next_;

@@ -27,15 +27,15 @@ public:
         if (next_ == nullptr) return;
         prev_->next_ = next_;
         next_->prev_ = prev_;
-        prev_ = next_ = nullptr;
+        next_ = nullptr;
     }
 
 private:
     template <class T, class Tag2>
     friend class intrusive_list;
 
-    list_node* prev_ = nullptr;
-    list_node* next_ = nullptr;
+    list_node* prev_ = nullptr;  // means something only while it is linked
+    list_node* next_ = nullptr;  // null: not linked
 };
 
 template <class T, class Tag>
@@ -75,7 +75,9 @@ public:
     T* pop_front() noexcept {
         if (empty()) return nullptr;
         node* first = head_.next_;
-        first->unlink();
+        head_.next_ = first->next_;
+        head_.next_->prev_ = &head_;
+        first->next_ = nullptr;
         return element(first);
     }
 

@@ -51,7 +51,7 @@ timer_wheel::position timer_wheel::first_slot() noexcept {
     return {};
 }
 
-time_point timer_wheel::next_wake() noexcept {
+time_point timer_wheel::find_next_wake() noexcept {
     constexpr int looked_at_max = 8;  // finding the earliest must not cost a walk over a million
     const position first = first_slot();
     if (first.list == nullptr) return time_point::max();

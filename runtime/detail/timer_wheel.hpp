@@ -45,7 +45,7 @@ public:
 
     // Returns a point not later than the earliest deadline: that deadline itself, or, where many timers share
     // the earliest slot, the slot's beginning. time_point::max() when there is none.
-    time_point next_wake() noexcept;
+    time_point next_wake() noexcept { return occupied_levels_ == 0 ? time_point::max() : find_next_wake(); }
 
     // Expires every timer whose deadline is not after now, in the order of their deadlines; those that were past when they
     // were set, in the order of setting. Returns how many.
@@ -65,6 +65,7 @@ private:
 
     void place(timer& item) noexcept;
     position first_slot() noexcept;
+    time_point find_next_wake() noexcept;
 
     std::uint64_t present_ = 0;
     // A bit per level, and per slot; it may be stale after a cancel, and is cleared when seen.
