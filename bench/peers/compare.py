@@ -3,13 +3,15 @@
 
 Each round runs every server once, in a drawn order, the server on core 0 and the generator on core 1, in a network namespace
 of their own. What is printed and plotted are medians over the rounds of each server's ratio to C in the same round: to the mean
-of c_edge and c_control, which are the same program. How far these two are from each other is the noise. Rounds in which the two
-cores were not equally near to each other at both ends are dropped. Results: OUT/results.json, OUT/results.md and OUT/*.svg.
+of c_edge and c_control, which are the same program. How far these two are from each other is the noise. Quartiles say how much
+the rounds differ, the interval how well their median is known. Rounds in which the two cores were not equally near to each other
+at both ends are dropped. Results: OUT/results.json, OUT/results.md and OUT/*.svg.
 """
 
 import argparse
 import fcntl
 import json
+import math
 import os
 import random
 import re
@@ -33,10 +35,13 @@ SCENARIOS = {
     "echo-1-awake": ("echo", ["ping-pong", "--connections", "1", *AWAKE], "messages_per_s", "cpu_us_per_message"),
     "echo-64": ("echo", ["ping-pong", "--connections", "64"], "messages_per_s", "cpu_us_per_message"),
     "echo-512": ("echo", ["ping-pong", "--connections", "512"], "messages_per_s", "cpu_us_per_message"),
+    "echo-512-one-core": ("echo", ["ping-pong", "--connections", "512"], "messages_per_s", "cpu_us_per_message"),
     "streaming": ("echo", ["streaming", "--connections", "4", *AWAKE], "bytes_per_s", "cpu_us_per_byte"),
     "churn": ("echo", ["churn", "--connections", "32"], "connections_per_s", "cpu_us_per_connection"),
     "fan-out": ("chat", ["fan-out", "--connections", "64"], "deliveries_per_s", "cpu_us_per_delivery"),
 }
+# Where the generator shares the server's core, so that what each of them costs is what limits the rate.
+ONE_CORE = {"echo-512-one-core"}
 COUNTED = {"echo-64": 20_000, "churn": 2_000, "fan-out": 200_000}  # for system calls: units of the shorter run
 
 
@@ -106,7 +111,7 @@ def run_rounds(out, peers, scenarios, rounds, seconds):
             for peer in order:
                 server = Server(out, peer, program)
                 try:
-                    found[peer] = server.load(out, arguments + ["--seconds", str(seconds)])
+                    found[peer] = server.load(out, arguments + ["--seconds", str(seconds)], cores="0" if scenario in ONE_CORE else "1")
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     print(f"  {scenario} {peer}: {error}", file=sys.stderr)
                 finally:
@@ -165,22 +170,34 @@ def quartiles(values):
     return statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
 
 
+def interval(values):
+    """Returns two of the values, between which 95 of 100 such samples have the true median."""
+    ordered = sorted(values)
+    outside = max(math.floor(len(ordered) / 2 - 0.98 * math.sqrt(len(ordered))), 0)
+    return ordered[outside], ordered[-1 - outside]
+
+
+def summary(values):
+    """Returns the median, its interval and the quartiles, as cells of a table."""
+    low, middle, high = quartiles(values)
+    known_low, known_high = interval(values)
+    return f"{middle:.3f} | {known_low:.3f} to {known_high:.3f} | {low:.3f} to {high:.3f}"
+
+
 def table(results, scenario, peers):
     _, _, rate, cpu = SCENARIOS[scenario]
     lines = [f"### {scenario}", "",
-             f"| server | {rate.replace('_', ' ')} | of C (quartiles) | CPU per unit, of C (quartiles) | p50 us | p99 us | p99.9 us |",
-             "|---|---|---|---|---|---|---|"]
+             f"| server | {rate.replace('_', ' ')} | of C | 95 % interval | quartiles | CPU per unit, of C | 95 % interval | quartiles "
+             "| p50 us | p99 us | p99.9 us |", "|---" * 11 + "|"]
     for peer in peers:
         reports = [report for report in results[scenario][peer] if report]
         rates, cpus = ratios(results, scenario, peer, rate), ratios(results, scenario, peer, cpu)
         if not rates:
             continue
-        low, middle, high = quartiles(rates)
-        cpu_low, cpu_middle, cpu_high = quartiles(cpus)
         percentiles = [f"{statistics.median(r[p] for r in reports):.0f}" if p in reports[0] else ""
                        for p in ("p50_us", "p99_us", "p999_us")]
-        lines.append(f"| {peer} | {statistics.median(r[rate] for r in reports):,.0f} | {middle:.3f} ({low:.3f} to {high:.3f}) | "
-                     f"{cpu_middle:.3f} ({cpu_low:.3f} to {cpu_high:.3f}) | " + " | ".join(percentiles) + " |")
+        lines.append(f"| {peer} | {statistics.median(r[rate] for r in reports):,.0f} | {summary(rates)} | {summary(cpus)} | "
+                     + " | ".join(percentiles) + " |")
     return lines + [""]
 
 
