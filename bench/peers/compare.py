@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Runs the same servers in many languages against one load generator, and says how they compare.
 
-Each round runs every server once, in a drawn order, the server on core 0 and the generator on core 1, in a network namespace
-of their own. What is printed and plotted are medians over the rounds of each server's ratio to C in the same round: to the mean
+Each round runs every server once, in a drawn order, the server on core 0 and the generator on core 1 (or both on core 0), in a network
+namespace of their own. What is printed and plotted are medians over the rounds of each server's ratio to C in the same round: to the mean
 of c_edge and c_control, which are the same program. How far these two are from each other is the noise. Quartiles say how much
 the rounds differ, the interval how well their median is known. Rounds in which the two cores were not equally near to each other
 at both ends are dropped. Results: OUT/results.json, OUT/results.md and OUT/*.svg.
