@@ -18,7 +18,8 @@ struct msghdr;
 
 namespace cove {
 
-// What epoll reports of a descriptor, by epoll's own bits and in its own layout, so that nobody copies it.
+// What epoll reports of a descriptor, by epoll's own bits and in its own layout, so that nobody copies it. Read `data`
+// by value: where the layout is packed, a reference to it would be misaligned.
 struct
 #if defined(__x86_64__)
     [[gnu::packed]]

@@ -112,7 +112,7 @@ TEST_CASE("an event that carries an old generation is dropped") {
         int close(int fd) noexcept override { return os_.close(fd); }
         int create_poller() noexcept override { return os_.create_poller(); }
         int control(int poller, registration what, int fd, cove::readiness_event event) noexcept override {
-            if (what == registration::add) added.push_back(event.data);
+            if (what == registration::add) added.push_back(std::uint64_t{event.data});
             return os_.control(poller, what, fd, event);
         }
         int create_event() noexcept override { return os_.create_event(); }

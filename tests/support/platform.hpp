@@ -273,7 +273,7 @@ public:
     // The data words of the events that there are.
     std::vector<std::uint64_t> data_now(int events_max = 16) {
         std::vector<std::uint64_t> words;
-        for (const cove::readiness_event& each : events_now(events_max)) words.push_back(each.data);
+        for (const cove::readiness_event& each : events_now(events_max)) words.push_back(std::uint64_t{each.data});
         return words;
     }
     // The bits of the one event that there is; empty if there is none.
