@@ -8,13 +8,6 @@
 #include <utility>
 
 namespace cove {
-namespace {
-
-// Coroutines that keep the ready queue full do not keep I/O and timers waiting for longer than this many resumes.
-constexpr unsigned resumes_per_poll = 64;
-
-}  // namespace
-
 [[gnu::cold]] loop::loop(kernel& os)
     : os_(os),
       inbox_(os),
@@ -35,17 +28,22 @@ loop& loop::current() noexcept {
 loop::running_guard::running_guard(loop& self) noexcept : outer_(std::exchange(detail::this_thread.running, &self)) {}
 loop::running_guard::~running_guard() { detail::this_thread.running = outer_; }
 
-void loop::begin_turn() {
-    inbox_->tally.turns.add(1);
-    if (ready_->empty() || resumed_since_poll_ >= resumes_per_poll) poll();
-    std::swap(ready_, snapshot_);
-}
-
 [[gnu::hot]] std::size_t loop::turn() {
     begin_turn();
     std::size_t resumed = 0;
     while (run_next()) ++resumed;
     return resumed;
+}
+
+bool loop::poll_is_due() noexcept {
+    const std::uint64_t resumes = inbox_->tally.resumes.read();
+    const time_point present = now();
+    if (resumes < poll_at_ && present - polled_at_ < poll_interval) {
+        check_at_ = resumes + resumes_per_check;
+        return false;
+    }
+    polled_at_ = present;
+    return true;
 }
 
 [[gnu::hot]] void loop::poll() {
@@ -62,8 +60,9 @@ void loop::begin_turn() {
     const int polled =
         busy_poll_ > duration::zero() && timeout != duration::zero() ? wait(timeout) : reactor_.poll(timeout);
     if (polled < 0) detail::throw_error(detail::to_error_code(polled), "epoll_wait", {});
-    resumed_since_poll_ = 0;
     detail::loop_tally& tally = inbox_->tally;
+    check_at_ = tally.resumes.read() + resumes_per_check;
+    poll_at_ = tally.resumes.read() + resumes_per_poll;
     tally.polls.add(1);
     tally.events.add(static_cast<unsigned>(polled));
     tally.registrations.set(reactor_.registrations);

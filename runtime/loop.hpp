@@ -62,12 +62,16 @@ public:
 
     // A turn by its parts, for those who want to look on, or to interfere, between one coroutine and the next: takes the
     // snapshot, where nothing is left of the one before, and runs the first of what is left of it; false: nothing is left.
-    void begin_turn();
+    void begin_turn() {
+        detail::loop_tally& tally = inbox_->tally;
+        tally.turns.add(1);
+        if (ready_->empty() || (tally.resumes.read() >= check_at_ && poll_is_due())) poll();
+        std::swap(ready_, snapshot_);
+    }
     bool run_next() noexcept {
         runnable* item = snapshot_->pop_front();
         if (item == nullptr) return false;
         budget_ = budget_per_resume;
-        ++resumed_since_poll_;
         inbox_->tally.resumes.add(1);
         item->run();
         return true;
@@ -113,6 +117,13 @@ private:
     // data is thus cut into many turns, and a turn of a thousand connections stays in the milliseconds.
     static constexpr unsigned budget_per_resume = 32;
 
+    // Coroutines that keep the ready queue full do not keep I/O and timers waiting for longer than so many resumes, and, where
+    // those are but an instant, a few microseconds; nor for ever where time stands still, because it is simulated.
+    static constexpr unsigned resumes_per_check = 64;
+    static constexpr duration poll_interval = std::chrono::microseconds(10);
+    static constexpr unsigned resumes_per_poll = 1024;
+
+    bool poll_is_due() noexcept;
     void poll();
     int wait(duration timeout) noexcept;
     void deliver_signals() noexcept;
@@ -124,7 +135,10 @@ private:
     detail::intrusive_list<runnable, detail::ready_tag>* ready_ = &queues_[0];     // what becomes ready stands here,
     detail::intrusive_list<runnable, detail::ready_tag>* snapshot_ = &queues_[1];  // and here what this turn runs
     unsigned budget_ = 0;
-    unsigned resumed_since_poll_ = 0;
+    // How many resumes there have been when, under constant work, a poll may be due, and when it is; and when it last was.
+    std::uint64_t check_at_ = resumes_per_check;
+    std::uint64_t poll_at_ = resumes_per_poll;
+    time_point polled_at_;
     duration busy_poll_ = duration::zero();
     bool was_busy_ = false;  // the last wait was a short one
     detail::timer_wheel timers_;

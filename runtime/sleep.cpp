@@ -12,7 +12,7 @@ bool timed_wait::start(promise_base& frame) noexcept {
     loop& running = own_loop();
     if (length_ > duration::zero()) deadline_ = add_clamped(running.now(), length_);
     if (deadline_ == time_point::min())
-        finish();
+        wake();
     else
         running.set_timer(*this, deadline_);
     return true;
@@ -27,7 +27,7 @@ std::string timed_wait::describe() const {
 bool yield_operation::start(promise_base& frame) noexcept {
     if (!may_wait(frame)) return false;
     suspend(frame);
-    finish();
+    own_loop().make_ready(*this);
     return true;
 }
 

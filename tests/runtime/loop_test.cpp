@@ -21,6 +21,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -43,6 +44,15 @@ cove::task<> yields(std::vector<int>& order, int name, int times) {
 cove::task<> spins(const bool& stop, long& rounds) {
     while (!stop) {
         ++rounds;
+        co_await cove::yield();
+    }
+}
+
+cove::task<> computes_and_yields(int times, cove::duration length) {
+    for (int i = 0; i < times; ++i) {
+        const cove::time_point end = cove::now() + length;
+        while (cove::now() < end) {
+        }
         co_await cove::yield();
     }
 }
@@ -105,7 +115,7 @@ TEST_CASE("a coroutine that always has work keeps neither timers nor descriptors
         const int event = ::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
         const long before = rounds;
         co_await cove::readable(event);
-        CHECK(rounds - before <= 200);
+        CHECK(rounds - before <= 2048);
         const long then = rounds;
         co_await cove::yield();
         CHECK(rounds - then <= 2);
@@ -114,6 +124,21 @@ TEST_CASE("a coroutine that always has work keeps neither timers nor descriptors
         co_await group.join();
     };
     test::run(body(), os);
+}
+
+TEST_CASE(
+    "under constant work the loop polls after 64 resumes, unless those are but an instant, and after 1024 in any "
+    "case") {
+    auto polls_in = [](int yields, cove::duration length) -> cove::task<std::uint64_t> {
+        const auto before = cove::loop::current().counters().polls;
+        co_await computes_and_yields(yields, length);
+        co_return cove::loop::current().counters().polls - before;
+    };
+    test::test_kernel os;
+    CHECK(test::run(polls_in(640, 1us), os) >= 9);
+    const auto polls = test::run(polls_in(10 * 1024, 0us));  // in simulated time all of it happens at once
+    CHECK(polls >= 9);
+    CHECK(polls <= 11);
 }
 
 TEST_CASE("an idle loop sleeps: an hour costs a turn, not an hour of turns") {

@@ -167,6 +167,26 @@ TEST_CASE("yield and sleep throw in a canceled scope without giving way") {
     test::run(body());
 }
 
+TEST_CASE("a yield, or a sleep for nothing, that is canceled before its turn throws") {
+    auto yields = [](cove::cancel_scope& scope) -> cove::task<> { CHECK_FALSE(co_await scope.run(cove::yield())); };
+    auto sleeps = [](cove::cancel_scope& scope) -> cove::task<> {
+        CHECK_FALSE(co_await scope.run(cove::sleep_for(0s)));
+    };
+    auto body = [&]() -> cove::task<> {
+        cove::cancel_scope first, second;
+        cove::task_group group;
+        group.spawn(yields(first));
+        group.spawn(sleeps(second));
+        group.spawn([](cove::cancel_scope& one, cove::cancel_scope& other) -> cove::task<> {
+            one.cancel();
+            other.cancel();
+            co_return;
+        }(first, second));
+        co_await group.join();
+    };
+    test::run(body());
+}
+
 TEST_CASE("a sleep is counted from the await, not from its making") {
     auto body = []() -> cove::task<> {
         auto nap = cove::sleep_for(10s);
