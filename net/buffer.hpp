@@ -18,7 +18,7 @@ class receive_operation;
 class load;
 }  // namespace detail
 
-// Some received bytes. Move-only; gives its memory back to the pool of the thread that destroys it.
+// Some received bytes. Move-only. Concurrency: one thread at a time, and it may end on another one than it began on.
 class buffer {
 public:
     // How much one receive() takes at most: four of the segments that TCP makes over loopback, so that what came in whole
@@ -38,11 +38,7 @@ public:
     }
 
     // Takes a block of `capacity` bytes, of which none are in use. Throws std::bad_alloc.
-    static buffer take() {
-        char* const block = take_block();
-        fill(block, capacity);  // whoever takes one may write to all of it
-        return {block, 0};
-    }
+    static buffer take();
 
     // Gives the blocks that this thread keeps for its next buffers back to the heap.
     static void free_cached() noexcept;
@@ -50,11 +46,9 @@ public:
     char* data() noexcept { return block_; }
     std::size_t size() const noexcept { return size_; }
 
-    // Says how many of the bytes, the first ones, are in use; what lies behind them may be lost from now on.
-    void set_size(std::size_t size_bytes) noexcept {
-        size_ = size_bytes;
-        fill(block_, size_bytes);
-    }
+    // Says how many of the bytes, the first ones, are in use; what lies behind them may be lost from now on. On another
+    // thread than the one that has taken the buffer it can only shrink.
+    void set_size(std::size_t size_bytes) noexcept;
 
     std::string_view view() const noexcept { return {block_, size_}; }
 
@@ -69,8 +63,6 @@ private:
 
     // Receives into a block of its own: how many bytes, 0 at the end of the stream, or -errno. See receive_block.hpp.
     static long receive_block(kernel& os, int fd, char*& block, bool& drained) noexcept;
-    static char* take_block();
-    static void fill(char* block, std::size_t size_bytes) noexcept;
     static void give_back(char* block) noexcept;
 
     char* block_ = nullptr;
