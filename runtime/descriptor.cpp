@@ -36,7 +36,7 @@ void descriptor::close() noexcept {
 }
 
 void descriptor::expect_room() noexcept {
-    if (slot_ != nullptr) slot_->writable = true;
+    if (slot_ != nullptr) slot_->is_ready(detail::direction::write) = true;
 }
 
 int descriptor::release() noexcept {

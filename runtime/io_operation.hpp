@@ -32,32 +32,43 @@ template <class Operation>
     do result = self.try_once(slot.home->os(), slot.fd, drained);
     while (result == -EINTR);
     if (result == -EAGAIN)
-        slot.clear(self.direction_);
+        slot.is_ready(self.direction_) = false;
     else if (drained)
         slot.clear_after_short(self.direction_);
     return result;
 }
 
-// Returns the descriptor's slot; null, and the outcome says why, where there can be none.
-[[gnu::always_inline]] inline detail::slot* io_waiter::find_slot(detail::reactor& reactor) {
-    if (is_on_ == on::owned && target_->slot_ != nullptr && target_->slot_->home == &reactor) return target_->slot_;
-    return find_slot_elsewhere(reactor);
-}
-
+// Each step of a start is a call in tail position, so that one which has to wait saves no registers.
 template <class Operation>
 [[gnu::always_inline]] inline bool io_waiter::start_as(Operation& self, detail::promise_base& frame) {
     if (!self.may_wait(frame)) return false;
-    loop& running = frame.scope->own_loop();
-    detail::slot* const found = self.find_slot(running.reactor());
-    if (found == nullptr) return false;
-    detail::slot& slot = *found;
-    if (slot.place(self.direction_) != nullptr) {
+    detail::reactor& reactor = frame.scope->own_loop().reactor();
+    if (self.is_on_ == on::owned && self.target_->slot_ != nullptr && self.target_->slot_->home == &reactor) [[likely]]
+        return start_in(self, *self.target_->slot_, frame);
+    return start_first(self, frame);
+}
+
+// The first operation on a descriptor, or one on a borrowed one: it has to find its slot.
+template <class Operation>
+[[gnu::noinline]] bool io_waiter::start_first(Operation& self, detail::promise_base& frame) {
+    detail::slot* const found = self.find_slot(frame.scope->own_loop().reactor());
+    return found != nullptr && start_in(self, *found, frame);
+}
+
+template <class Operation>
+[[gnu::always_inline]] inline bool io_waiter::start_in(Operation& self, detail::slot& slot,
+                                                       detail::promise_base& frame) {
+    if (slot.waits_for(self.direction_) != nullptr) {
         self.outcome_ = detail::raw(errc::busy);
         return false;
     }
-    if (!slot.ready(self.direction_)) return self.wait_in(slot, frame);
+    return slot.is_ready(self.direction_) ? try_in(self, slot, frame) : self.wait_in(slot, frame);
+}
+
+template <class Operation>
+[[gnu::noinline, gnu::hot]] bool io_waiter::try_in(Operation& self, detail::slot& slot, detail::promise_base& frame) {
     // Ready, but this coroutine has had its share: it is tried when its turn comes again.
-    if (!running.spend_budget()) return self.requeue_in(slot, frame);
+    if (!frame.scope->own_loop().spend_budget()) return self.requeue_in(slot, frame);
     self.set_outcome(try_now(self, slot));
     if (self.outcome_ == -EAGAIN) return self.wait_in(slot, frame);
     if (self.outcome_ == again) return self.requeue_in(slot, frame);
@@ -68,7 +79,7 @@ template <class Operation>
 [[gnu::always_inline]] inline bool io_waiter::attempt_as(Operation& self) noexcept {
     if (self.is_on_ != on::slot) return true;  // abandoned: the outcome is known
     detail::slot& slot = *self.slot_;
-    if (!slot.ready(self.direction_)) return false;
+    if (!slot.is_ready(self.direction_)) return false;
     self.set_outcome(try_now(self, slot));
     if (self.outcome_ == again) {
         self.wake();

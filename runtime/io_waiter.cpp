@@ -8,12 +8,22 @@
 
 namespace cove {
 
+[[gnu::always_inline]] inline void io_waiter::stand_on_target(const detail::slot& left) noexcept {
+    if (left.owner != nullptr) {
+        is_on_ = on::owned;
+        target_ = left.owner;
+    } else {
+        is_on_ = on::borrowed;
+        borrowed_ = left.fd;
+    }
+}
+
 io_waiter::io_waiter(const io_waiter& other) noexcept
     : waiter(other), direction_(other.direction_), is_on_(other.is_on_), target_(other.target_) {
     if (is_on_ == on::slot) stand_on_target(*other.slot_);
 }
 
-detail::slot* io_waiter::find_slot_elsewhere(detail::reactor& reactor) {
+detail::slot* io_waiter::find_slot(detail::reactor& reactor) {
     constexpr int number_max = 1 << 22;  // no system has so many; the reactor's table grows with the largest number
     if (is_on_ == on::owned && target_->is_open()) return &target_->slot_in(reactor);
     if (is_on_ == on::borrowed) {
@@ -25,10 +35,10 @@ detail::slot* io_waiter::find_slot_elsewhere(detail::reactor& reactor) {
     return nullptr;
 }
 
-[[gnu::hot]] void io_waiter::enter_slot(detail::slot& slot) noexcept {
+[[gnu::always_inline]] inline void io_waiter::enter_slot(detail::slot& slot) noexcept {
     slot_ = &slot;
     is_on_ = on::slot;
-    slot.place(direction_) = this;
+    slot.waits_for(direction_) = this;
     ++slot.home->waiting;
 }
 
@@ -45,13 +55,18 @@ bool io_waiter::start_waiting(detail::promise_base& frame) {
 
 [[gnu::hot]] bool io_waiter::wait_in(detail::slot& slot, detail::promise_base& frame) {
     enter_slot(slot);
-    if (!slot.armed()) {
-        const long armed = slot.home->arm(slot, direction_);
-        if (armed < 0) {
-            leave_slot();
-            set_outcome(armed);
-            return false;
-        }
+    if (!slot.armed()) [[unlikely]]
+        return wait_unarmed(slot, frame);
+    suspend(frame);
+    return true;
+}
+
+bool io_waiter::wait_unarmed(detail::slot& slot, detail::promise_base& frame) {
+    const long armed = slot.home->arm(slot, direction_);
+    if (armed < 0) {
+        leave_slot();
+        set_outcome(armed);
+        return false;
     }
     suspend(frame);
     return true;
@@ -65,19 +80,9 @@ bool io_waiter::withdraw() noexcept {
 [[gnu::hot]] void io_waiter::leave_slot() noexcept {
     detail::slot& left = *slot_;
     stand_on_target(left);
-    left.place(direction_) = nullptr;
+    left.waits_for(direction_) = nullptr;
     --left.home->waiting;
     if (left.owner == nullptr) left.home->return_if_unused(left);
-}
-
-[[gnu::hot]] void io_waiter::stand_on_target(const detail::slot& left) noexcept {
-    if (left.owner != nullptr) {
-        is_on_ = on::owned;
-        target_ = left.owner;
-    } else {
-        is_on_ = on::borrowed;
-        borrowed_ = left.fd;
-    }
 }
 
 void io_waiter::abandon(long outcome) noexcept {

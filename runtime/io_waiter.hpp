@@ -27,7 +27,8 @@ protected:
     io_waiter(int borrowed_fd, direction d) noexcept : direction_(d), is_on_(on::borrowed), borrowed_(borrowed_fd) {}
     io_waiter(const io_waiter& other) noexcept;
     ~io_waiter() {
-        if (is_on_ == on::slot) leave_slot();
+        if (is_on_ == on::slot) [[unlikely]]
+            leave_slot();
     }
 
     // What start() and run() of an Operation do: see io_operation.hpp.
@@ -68,9 +69,17 @@ private:
     static long try_now(Operation& self, detail::slot& slot) noexcept;
     template <class Operation>
     static bool attempt_as(Operation& self) noexcept;
+    template <class Operation>
+    static bool start_first(Operation& self, detail::promise_base& frame);
+    template <class Operation>
+    static bool start_in(Operation& self, detail::slot& slot, detail::promise_base& frame);
+    template <class Operation>
+    static bool try_in(Operation& self, detail::slot& slot, detail::promise_base& frame);
+
+    // Returns the descriptor's slot; null, and the outcome says why, where there can be none.
     detail::slot* find_slot(detail::reactor& reactor);
-    detail::slot* find_slot_elsewhere(detail::reactor& reactor);
     bool wait_in(detail::slot& slot, detail::promise_base& frame);
+    bool wait_unarmed(detail::slot& slot, detail::promise_base& frame);
     bool requeue_in(detail::slot& slot, detail::promise_base& frame) noexcept;
     void enter_slot(detail::slot& slot) noexcept;
     void leave_slot() noexcept;

@@ -11,7 +11,7 @@ namespace cove {
 [[gnu::cold]] loop::loop(kernel& os)
     : os_(os),
       inbox_(os),
-      reactor_(os, inbox_->signals.event_fd),
+      reactor_(*this, inbox_->signals.event_fd),
       descriptor_closed_("a descriptor to spare"),
       pipes_(os) {
     root_scope_.enter_as_root(*this);
@@ -52,7 +52,7 @@ bool loop::poll_is_due() noexcept {
         const time_point wake = timers_.next_wake();
         if (wake != time_point::max())
             timeout = time_until(wake);
-        else if (can_be_woken())
+        else if (reactor_.waiting > 0 || can_be_woken())
             timeout = duration(-1);
         else
             throw_deadlock();
@@ -93,8 +93,9 @@ duration loop::time_until(time_point wake) const noexcept {
     return wake > present ? wake - present : duration::zero();
 }
 
+// By something else than a descriptor.
 bool loop::can_be_woken() noexcept {
-    if (reactor_.waiting > 0 || !timers_.empty()) return true;   // a timer may be set for ever
+    if (!timers_.empty()) return true;                           // one may be set for ever
     if (inbox_->has_posters() || !inbox_->empty()) return true;  // in this order: the last poster may just have posted
     for (signal_set* set = signal_sets_.front(); set != nullptr; set = signal_sets_.next(*set))
         if (set->keeps_awake()) return true;

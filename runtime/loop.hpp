@@ -21,6 +21,7 @@
 #include <cove/runtime/waiter.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace cove {

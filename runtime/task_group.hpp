@@ -30,6 +30,7 @@ class starter final : public runnable, public list_node<child_tag> {
 public:
     starter(task_group& group, promise_base& frame, std::source_location where) noexcept
         : group_(group), frame_(frame), where_(where) {}
+    ~starter() { runnable::unlink(); }
 
     static void* operator new(std::size_t size_bytes) { return frames.allocate(size_bytes); }
     static void operator delete(void* self, std::size_t size_bytes) noexcept { frames.free(self, size_bytes); }

@@ -21,6 +21,11 @@ void waiter::cancel() noexcept {
     wake();
 }
 
+void waiter::leave_lists() noexcept {
+    runnable::unlink();
+    list_hook<detail::scope_tag>::unlink();
+}
+
 void waiter::throw_canceled() const { throw canceled(frame_->scope->reason()); }
 
 }  // namespace cove

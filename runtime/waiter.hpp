@@ -21,8 +21,8 @@ struct ready_tag;
 struct scope_tag;
 }  // namespace detail
 
-// Something that the loop runs when its turn in the ready queue comes.
-class runnable : public detail::list_node<detail::ready_tag> {
+// Something that the loop runs when its turn in the ready queue comes. It must not end while it stands there.
+class runnable : public detail::list_hook<detail::ready_tag> {
 protected:
     runnable() noexcept = default;
     runnable(const runnable&) noexcept = default;
@@ -33,7 +33,7 @@ private:
     virtual void run() noexcept = 0;
 };
 
-class waiter : public runnable, public detail::list_node<detail::scope_tag> {
+class waiter : public runnable, public detail::list_hook<detail::scope_tag> {
 public:
     waiter& operator=(const waiter&) = delete;
 
@@ -57,8 +57,11 @@ public:
 protected:
     waiter() noexcept = default;
     // An operation may be moved about until it is awaited; a copy is one that has not begun.
-    waiter(const waiter&) noexcept : runnable(), list_node<detail::scope_tag>() {}
-    ~waiter() = default;
+    waiter(const waiter&) noexcept : runnable(), list_hook<detail::scope_tag>() {}
+    ~waiter() {
+        if (runnable::linked() || list_hook<detail::scope_tag>::linked()) [[unlikely]]
+            leave_lists();
+    }
 
     // Returns whether the operation may begin. Where it returns false, the scope of the awaiting frame is canceled and
     // the operation must neither do anything nor suspend.
@@ -77,7 +80,7 @@ protected:
     // What run() ends with: the wait is over, and the coroutine goes on.
     void go_on() noexcept {
         if (state_ == state::waiting) state_ = state::finished;
-        list_node<detail::scope_tag>::unlink();
+        list_hook<detail::scope_tag>::unlink();
         detail::resume(*frame_);
     }
 
@@ -97,6 +100,7 @@ private:
         if (state_ != state::waiting || attempt()) go_on();
     }
     void cancel() noexcept;
+    void leave_lists() noexcept;
 
     detail::promise_base* frame_ = nullptr;
     state state_ = state::idle;

@@ -12,14 +12,14 @@ namespace cove::detail {
 template <class T, class Tag>
 class intrusive_list;
 
-// One link. A type that stands in several lists at once derives from one list_node per list, told apart by Tag.
+// One link. A type that stands in several lists at once derives from one per list, told apart by Tag. Whoever derives from
+// a list_hook sees to it that it stands in no list when it ends: most derive from list_node.
 template <class Tag>
-class list_node {
+class list_hook {
 public:
-    list_node() noexcept = default;
-    list_node(const list_node&) noexcept {}  // a copy stands in no list
-    list_node& operator=(const list_node&) = delete;
-    ~list_node() { unlink(); }
+    list_hook() noexcept = default;
+    list_hook(const list_hook&) noexcept {}  // a copy stands in no list
+    list_hook& operator=(const list_hook&) = delete;
 
     bool linked() const noexcept { return next_ != nullptr; }
 
@@ -34,13 +34,23 @@ private:
     template <class T, class Tag2>
     friend class intrusive_list;
 
-    list_node* prev_ = nullptr;  // means something only while it is linked
-    list_node* next_ = nullptr;  // null: not linked
+    list_hook* prev_ = nullptr;  // means something only while it is linked
+    list_hook* next_ = nullptr;  // null: not linked
+};
+
+// One whose destructor takes it out.
+template <class Tag>
+class list_node : public list_hook<Tag> {
+public:
+    list_node() noexcept = default;
+    list_node(const list_node&) noexcept = default;
+    list_node& operator=(const list_node&) = delete;
+    ~list_node() { this->unlink(); }
 };
 
 template <class T, class Tag>
 class intrusive_list {
-    using node = list_node<Tag>;
+    using node = list_hook<Tag>;
 
 public:
     intrusive_list() noexcept { head_.prev_ = head_.next_ = &head_; }

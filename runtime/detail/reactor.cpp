@@ -3,6 +3,7 @@
 #include <cove/runtime/descriptor.hpp>
 #include <cove/runtime/error.hpp>
 #include <cove/runtime/io_waiter.hpp>
+#include <cove/runtime/loop.hpp>
 
 #include <cerrno>
 #include <utility>
@@ -20,13 +21,14 @@ constexpr std::uint32_t everything =
 
 // Ends what waits for a slot. Its last waiter may return a borrowed slot, so both are read first.
 void abandon_all(slot& item, errc why) noexcept {
-    for (io_waiter* waiting_one : {item.reader, item.writer})
+    for (io_waiter* waiting_one : {item.waiting[0], item.waiting[1]})
         if (waiting_one != nullptr) waiting_one->abandon(raw(why));
 }
 
 }  // namespace
 
-[[gnu::cold]] reactor::reactor(kernel& os, int wake_fd) : os_(os), fork_count_(kernel::fork_count()) {
+[[gnu::cold]] reactor::reactor(loop& owner, int wake_fd)
+    : loop_(owner), os_(owner.os()), fork_count_(kernel::fork_count()) {
     poller_ = os_.create_poller();
     if (poller_ < 0) throw_error(to_error_code(poller_), "epoll_create1", {});
     // Edge-triggered, so that nobody ever has to read the counter: each write to it is a new edge.
@@ -58,7 +60,7 @@ slot& reactor::take_slot(int fd) {
     if (first_free_ == nullptr) add_block();
     slot& item = *first_free_;
     first_free_ = item.next_free;
-    item.reader = nullptr;
+    item.waiting[0] = item.waiting[1] = nullptr;
     item.home = this;
     item.fd = fd;
     return item;
@@ -93,16 +95,17 @@ slot& reactor::borrow(int fd) {
     if (number >= borrowed_.size()) borrowed_.resize(number + 1);
     if (borrowed_[number] == nullptr) {
         borrowed_[number] = &take_slot(fd);
-        borrowed_[number]->readable = borrowed_[number]->writable = false;
+        borrowed_[number]->ready[0] = borrowed_[number]->ready[1] = false;
     }
     return *borrowed_[number];
 }
 
 void reactor::return_if_unused(slot& item) noexcept {
-    if (item.reader != nullptr || item.writer != nullptr) {
-        // The event that ended one wait disarmed the other one too. It fails only if the number was closed meanwhile, and
-        // then no event would come anyway.
-        arm(item, item.reader != nullptr ? direction::read : direction::write);
+    // The event that ended one wait disarmed the other one too. It fails only if the number was closed meanwhile, and
+    // then no event would come anyway.
+    for (const direction d : {direction::read, direction::write}) {
+        if (item.waits_for(d) == nullptr) continue;
+        arm(item, d);
         return;
     }
     if (item.registered)
@@ -121,8 +124,9 @@ long reactor::arm(slot& item, direction d) noexcept {
         return added;
     }
     std::uint32_t bits = kernel::event_one_shot;
-    if (d == direction::read || item.reader != nullptr) bits |= kernel::event_in | kernel::event_read_hang_up;
-    if (d == direction::write || item.writer != nullptr) bits |= kernel::event_out;
+    if (d == direction::read || item.waits_for(direction::read) != nullptr)
+        bits |= kernel::event_in | kernel::event_read_hang_up;
+    if (d == direction::write || item.waits_for(direction::write) != nullptr) bits |= kernel::event_out;
     int armed = control(item.registered ? kernel::registration::modify : kernel::registration::add, item, bits);
     if (armed == -ENOENT) armed = control(kernel::registration::add, item, bits);  // closed and reused meanwhile
     if (armed == -EEXIST) return raw(errc::busy);                                  // one of cove's own sockets
@@ -146,6 +150,27 @@ int reactor::control(kernel::registration what, const slot& item, std::uint32_t 
     return answer;
 }
 
+inline void reactor::wake(io_waiter* waiting_one) noexcept {
+    if (waiting_one != nullptr && !waiting_one->runnable::linked()) loop_.make_ready(*waiting_one);
+}
+
+// Only marks and wakes: no coroutine runs before the whole batch has been seen, so no event can be stale within it.
+[[gnu::always_inline]] inline void reactor::dispatch(const readiness_event& event) noexcept {
+    const auto index = static_cast<std::uint32_t>(event.data);
+    if (index >= blocks_.size() * slots_per_block) return;  // wake_index: the loop looks at its inbox after every poll
+    slot& item = slot_at(index);
+    if (item.generation != event.data >> 32) return;
+    const std::uint32_t bits = event.bits;
+    if ((bits & (read_ends | kernel::event_in)) != 0) {
+        item.mark(direction::read, (bits & read_ends) != 0);
+        wake(item.waits_for(direction::read));
+    }
+    if ((bits & (ends | kernel::event_out)) != 0) {
+        item.mark(direction::write, (bits & ends) != 0);
+        wake(item.waits_for(direction::write));
+    }
+}
+
 [[gnu::hot]] int reactor::poll(duration timeout) noexcept {
     if (kernel::fork_count() != fork_count_)
         misuse("a loop cannot go on in a forked child; start another one with run()");
@@ -153,25 +178,6 @@ int reactor::control(kernel::registration what, const slot& item, std::uint32_t 
     if (count == -EINTR) return 0;
     for (int i = 0; i < count; ++i) dispatch(events_[i]);
     return count;
-}
-
-// Only marks and wakes: no coroutine runs before the whole batch has been seen, so no event can be stale within it.
-[[gnu::hot]] void reactor::dispatch(const readiness_event& event) noexcept {
-    const auto index = static_cast<std::uint32_t>(event.data);
-    if (index == wake_index) return;  // the loop looks at its inbox in every turn
-    if (index >= blocks_.size() * slots_per_block) return;
-    slot& item = slot_at(index);
-    if (item.generation != event.data >> 32) return;
-    if ((event.bits & (read_ends | kernel::event_in)) != 0) {
-        item.readable = true;
-        if ((event.bits & read_ends) != 0) item.read_ended = true;
-        if (item.reader != nullptr) item.reader->wake();
-    }
-    if ((event.bits & (ends | kernel::event_out)) != 0) {
-        item.writable = true;
-        if ((event.bits & ends) != 0) item.write_ended = true;
-        if (item.writer != nullptr) item.writer->wake();
-    }
 }
 
 }  // namespace cove::detail

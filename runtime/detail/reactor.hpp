@@ -20,6 +20,7 @@
 
 namespace cove {
 class io_waiter;
+class loop;
 }  // namespace cove
 
 namespace cove::detail {
@@ -31,44 +32,40 @@ struct slot {
     reactor* home = nullptr;
     descriptor* owner = nullptr;  // null: a borrowed descriptor
     union {
-        io_waiter* reader = nullptr;
+        io_waiter* waiting[2] = {};  // here and below: by direction
         slot* next_free;
     };
-    io_waiter* writer = nullptr;
     int fd = -1;
     std::uint32_t index = 0;
     std::uint32_t generation = 0;
-    bool readable = true;  // optimistic until the first EAGAIN
-    bool writable = true;
-    bool registered : 1 = false;
-    bool read_ended : 1 = false;  // hang-up, error or urgent data was seen: no further edge may come
-    bool write_ended : 1 = false;
+    bool ready[2] = {true, true};  // optimistic until the first EAGAIN
+    bool registered = false;
+    unsigned char ended = 0;  // bits: hang-up, error or urgent data was seen, and no further edge may come
 
-    io_waiter*& place(direction d) noexcept { return d == direction::read ? reader : writer; }
-    bool ready(direction d) const noexcept { return d == direction::read ? readable : writable; }
+    io_waiter*& waits_for(direction d) noexcept { return waiting[static_cast<unsigned>(d)]; }
+    bool& is_ready(direction d) noexcept { return ready[static_cast<unsigned>(d)]; }
 
     // Whether events of this direction come by themselves: of a borrowed descriptor each wait has to ask for its own.
     bool armed() const noexcept { return registered && owner != nullptr; }
 
-    // The system call said EAGAIN.
-    void clear(direction d) noexcept {
-        if (d == direction::read)
-            readable = false;
-        else
-            writable = false;
+    // After an event: an operation may go ahead.
+    void mark(direction d, bool is_end) noexcept {
+        is_ready(d) = true;
+        if (is_end) ended = static_cast<unsigned char>(ended | 1U << static_cast<unsigned>(d));
     }
 
     // The system call moved less than was asked for, so the next would say EAGAIN, unless the stream has ended: data
     // and its end that arrived together gave one edge only.
     void clear_after_short(direction d) noexcept {
-        if (!(d == direction::read ? read_ended : write_ended)) clear(d);
+        if ((ended >> static_cast<unsigned>(d) & 1U) == 0) is_ready(d) = false;
     }
 };
 
 class reactor {
 public:
-    // wake_fd: an event descriptor by which other threads and signal handlers end a poll(). Throws std::system_error.
-    reactor(kernel& os, int wake_fd);
+    // Of a loop: wake_fd is an event descriptor by which other threads and signal handlers end a poll(). Throws
+    // std::system_error.
+    reactor(loop& owner, int wake_fd);
     reactor(const reactor&) = delete;
     reactor& operator=(const reactor&) = delete;
     ~reactor();
@@ -107,10 +104,12 @@ private:
     void add_block();
     void free_slot(slot& item) noexcept;
     void dispatch(const readiness_event& event) noexcept;
+    void wake(io_waiter* waiting_one) noexcept;
     bool turn_away_borrowers(int fd) noexcept;
     std::uint64_t tag(const slot& item) const noexcept { return std::uint64_t{item.generation} << 32 | item.index; }
     int control(kernel::registration what, const slot& item, std::uint32_t bits) noexcept;
 
+    loop& loop_;
     kernel& os_;
     int poller_ = -1;
     unsigned fork_count_;
