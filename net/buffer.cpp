@@ -1,6 +1,7 @@
 #include <cove/net/buffer.hpp>
 
 #include <cove/net/detail/block_pool.hpp>
+#include <cove/runtime/error.hpp>
 
 namespace cove {
 
@@ -11,8 +12,10 @@ buffer buffer::take() {
 }
 
 void buffer::set_size(std::size_t size_bytes) noexcept {
+    if (size_bytes > (block_ != nullptr ? capacity : 0))
+        detail::misuse("a buffer holds buffer::capacity bytes at most, and one that was not taken or received none");
     size_ = size_bytes;
-    detail::blocks.resize(detail::block::of(block_), size_bytes);
+    if (block_ != nullptr) detail::blocks.resize(detail::block::of(block_), size_bytes);
 }
 
 [[gnu::hot]] void buffer::give_back(char* block) noexcept { detail::blocks.give_back(detail::block::of(block)); }

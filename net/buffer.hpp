@@ -46,8 +46,8 @@ public:
     char* data() noexcept { return block_; }
     std::size_t size() const noexcept { return size_; }
 
-    // Says how many of the bytes, the first ones, are in use; what lies behind them may be lost from now on. On another
-    // thread than the one that has taken the buffer it can only shrink.
+    // Says how many of the bytes, the first ones, are in use, at most `capacity`; what lies behind them may be lost from now
+    // on. On another thread than the one that has taken the buffer it can only shrink.
     void set_size(std::size_t size_bytes) noexcept;
 
     std::string_view view() const noexcept { return {block_, size_}; }

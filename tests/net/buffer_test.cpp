@@ -1,6 +1,7 @@
 #include <cove/net/buffer.hpp>
 
 #include <support/allocations.hpp>
+#include <support/child.hpp>
 
 #include <doctest/doctest.h>
 
@@ -38,6 +39,23 @@ TEST_CASE("a buffer holds as many bytes as it was told, of its capacity") {
     CHECK(some.view() == std::string(buffer::capacity, 'x'));
     some.set_size(0);
     CHECK(!some);
+}
+
+TEST_CASE("a size that a buffer cannot have ends the program, saying why") {
+    const auto sets_size_of = [](bool taken, std::size_t size_bytes) {
+        return test::in_child([=] {
+            buffer some = taken ? buffer::take() : buffer();
+            some.set_size(size_bytes);
+            return 7;
+        });
+    };
+    CHECK(sets_size_of(true, buffer::capacity).status == 7);
+    CHECK(sets_size_of(false, 0).status == 7);
+    for (const bool taken : {true, false}) {
+        const test::child_end ended = sets_size_of(taken, taken ? buffer::capacity + 1 : 1);
+        CHECK(ended.status == -SIGABRT);
+        CHECK(ended.said.find("a buffer holds buffer::capacity bytes at most") != std::string::npos);
+    }
 }
 
 TEST_CASE("moving a buffer hands its bytes over, and the memory goes back once") {
