@@ -6,7 +6,9 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
